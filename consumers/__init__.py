@@ -1,0 +1,1 @@
+"""FastStream applications: the projector."""

@@ -1,0 +1,1 @@
+"""The language of the channel: events, ids, money, periods. Pure."""

@@ -1,0 +1,1 @@
+"""Everything that waits: the log, the database, the server, the settings."""

@@ -1,0 +1,1 @@
+"""Read models: row types, folds and views. Pure."""
