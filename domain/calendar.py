@@ -1,0 +1,34 @@
+"""Instants, business days and half-open periods."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated
+
+from msgspec import Meta
+
+Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset")]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: A claimed time further ahead of the log than this waits outside the views until it comes.
+AHEAD_MAX = timedelta(hours=24)
+
+
+def business_day(instant: datetime) -> date:
+    """The local date in the fact's own offset, never UTC's."""
+    return instant.date()
+
+
+def from_nanoseconds(nanoseconds: int) -> datetime:
+    """The UTC instant of a log timestamp, to the microsecond."""
+    return EPOCH + timedelta(microseconds=nanoseconds // 1000)
+
+
+def microseconds(instant: datetime) -> int:
+    """Microseconds since 1970 UTC: how instants sort and are stored."""
+    return (instant - EPOCH) // timedelta(microseconds=1)
+
+
+def from_microseconds(count: int) -> datetime:
+    """The UTC instant that many microseconds after 1970."""
+    return EPOCH + timedelta(microseconds=count)

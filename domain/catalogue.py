@@ -1,0 +1,361 @@
+"""Which event types there are, how each is read from bytes, and what is wrong with bytes that are not an event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from types import UnionType
+from typing import Any, TypeVar, Union, cast, get_args, get_origin
+
+import msgspec
+from msgspec import Struct
+
+from domain.envelope import Envelope, Payload, Recorded
+from domain.identifiers import NO_DEALER, escape, flaw, unescape
+
+BODY_BYTES_MAX = 250_000  # the stream takes 256 KiB with headers
+DEPTH_MAX = 32
+FAMILIES = ("orders", "deliveries", "dealers", "promotions", "field", "plans", "decisions")
+
+Effective = Callable[[Any], datetime | None]
+P = TypeVar("P", bound=type[Payload])
+
+
+class EventType(Struct, frozen=True):
+    """One entry of the catalogue.
+
+    `document` is the kind of document the event speaks about; its id is the payload's `document_field`.
+    Statements of one type about one document restate each other within a `slot`: the values of these fields.
+    """
+
+    name: str
+    payload: type[Payload]
+    envelope: type[Envelope]
+    families: tuple[str, ...]
+    document: str
+    document_field: str
+    slot: tuple[str, ...]
+    effective: Effective
+    has_dealer: bool
+
+
+class Reason(Struct, frozen=True):
+    """One thing that is wrong, and where: `field` is a path from the event's root."""
+
+    field: str
+    reason: str
+
+
+class Rejected(Exception):
+    """The bytes are not a valid event. `code` is `invalid` or `not_understood`."""
+
+    def __init__(self, code: str, reasons: Sequence[Reason]) -> None:
+        super().__init__("; ".join(f"{r.field}: {r.reason}" for r in reasons))
+        self.code = code
+        self.reasons = tuple(reasons)
+
+
+TYPES: dict[str, EventType] = {}
+BY_PAYLOAD: dict[type[Payload], EventType] = {}
+
+
+def fact(
+    name: str,
+    *,
+    families: tuple[str, ...],
+    document: str | None = None,
+    document_field: str | None = None,
+    slot: tuple[str, ...] = (),
+    effective: Effective = lambda data: None,
+) -> Callable[[P], P]:
+    """Enter a payload into the catalogue under its wire name.
+
+    `effective` reads from the payload when the fact is true; where it gives None the envelope's time holds.
+    """
+
+    def enter(payload: P) -> P:
+        first = document_field or payload.__struct_encode_fields__[len(Payload.__struct_fields__)]
+        envelope = msgspec.defstruct(
+            payload.__name__ + "Event",
+            [("data", payload)],
+            bases=(Envelope,),
+            tag=name,
+            tag_field="type",
+            frozen=True,
+            kw_only=True,
+            omit_defaults=True,
+            module=payload.__module__,
+        )
+        entry = EventType(
+            name=name,
+            payload=payload,
+            envelope=cast(type[Envelope], envelope),
+            families=families,
+            document=document or first,
+            document_field=_attribute(payload, first),
+            slot=tuple(_attribute(payload, field) for field in slot),
+            effective=effective,
+            has_dealer="dealer" in payload.__struct_fields__,
+        )
+        if name in TYPES or not set(families) <= set(FAMILIES):
+            raise ValueError(f"{name}: entered twice, or under an unknown family")
+        TYPES[name] = BY_PAYLOAD[payload] = entry
+        return payload
+
+    return enter
+
+
+def _attribute(payload: type[Payload], wire: str) -> str:
+    return payload.__struct_fields__[payload.__struct_encode_fields__.index(wire)]
+
+
+class Upcaster(Struct, frozen=True):
+    """A pure step from an older type to the next: `change` takes and gives the decoded `data`."""
+
+    old: str
+    new: str
+    change: Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class Catalogue:
+    """Reads bytes of the log. Made once, after all types are entered; a broken upcaster chain stops it."""
+
+    def __init__(self, types: dict[str, EventType], upcasters: Sequence[Upcaster] = ()) -> None:
+        self.types = dict(types)
+        self.upcasters = {step.old: step for step in upcasters}
+        for step in upcasters:
+            seen = {step.old}
+            while step.new in self.upcasters and step.new not in seen:
+                seen.add(step.new)
+                step = self.upcasters[step.new]
+            if step.new in seen or step.new not in self.types:
+                raise ValueError(
+                    f"the upcaster chain from {step.old} does not end at a known type: {step.new}"
+                )
+        self._decoder: msgspec.json.Decoder[Envelope] = msgspec.json.Decoder(
+            Union[tuple(entry.envelope for entry in self.types.values())]  # noqa: UP007
+        )
+        self._by_envelope = {entry.envelope: entry for entry in self.types.values()}
+        self._subjects: dict[str, tuple[str, str]] = {}
+
+    def read(self, sequence: int, recorded_ns: int, subject: str, body: bytes) -> Recorded[Payload]:
+        """Decode one message of the log into its event. Raises Rejected with every reason found."""
+        try:
+            event = self._decoder.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            event = self._second_look(body)
+        entry = self._by_envelope[type(event)]
+        data = event.data
+        family, dealer = self._subject(subject)
+        if (
+            family not in entry.families
+            or dealer != ((data.dealer or "") if entry.has_dealer else "")  # type: ignore[attr-defined]
+            or event.subject != getattr(data, entry.document_field)
+            or not (body.isascii() and b"\\" not in body and b"\x7f" not in body)
+            or len(body) > BODY_BYTES_MAX
+        ):
+            self._check(entry, event, data, family, dealer, body)
+        return Recorded(
+            sequence,
+            recorded_ns,
+            entry.name,
+            family,
+            dealer,
+            event,
+            data,
+            entry.effective(data) or event.time,
+        )
+
+    def subject_for(self, event: Envelope, family: str | None = None) -> str:
+        """The subject a valid event is published on: of a type's families the first, unless one is named."""
+        entry = self._by_envelope[type(event)]
+        dealer = getattr(event.data, "dealer", None)
+        return f"channel.{family or entry.families[0]}.{escape(dealer) if dealer else NO_DEALER}"
+
+    def decode(self, body: bytes) -> Envelope:
+        """Decode a body that has no place in the log yet. Raises Rejected with every reason found."""
+        try:
+            event = self._decoder.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            event = self._second_look(body)
+        entry = self._by_envelope[type(event)]
+        self.read(0, 0, self.subject_for(event, entry.families[0]), body)
+        return event
+
+    def entry(self, event: Envelope) -> EventType:
+        """The catalogue's entry of a decoded event."""
+        return self._by_envelope[type(event)]
+
+    def _subject(self, subject: str) -> tuple[str, str]:
+        known = self._subjects.get(subject)
+        if known is None:
+            try:
+                _, family, token = subject.split(".")
+                known = family, "" if token == NO_DEALER else unescape(token)
+            except ValueError:
+                raise Rejected(
+                    "invalid", [Reason("(subject)", f"{subject!r} is not channel.<family>.<dealer>")]
+                ) from None
+            if len(self._subjects) < 100_000:
+                self._subjects[subject] = known
+        return known
+
+    def _check(
+        self, entry: EventType, event: Envelope, data: Payload, family: str, dealer: str, body: bytes
+    ) -> None:
+        reasons = []
+        if len(body) > BODY_BYTES_MAX:
+            reasons.append(Reason("(body)", f"is {len(body)} bytes; at most {BODY_BYTES_MAX} are taken"))
+        if family not in entry.families:
+            reasons.append(
+                Reason("type", f"{entry.name} belongs on {' or '.join(entry.families)}, not on {family!r}")
+            )
+        said = (getattr(data, "dealer", None) or "") if entry.has_dealer else ""
+        if dealer != said:
+            reasons.append(
+                Reason("data.dealer", f"is {said!r}, but the subject was published for {dealer!r}")
+            )
+        document = getattr(data, entry.document_field)
+        if event.subject != document:
+            reasons.append(Reason("subject", f"is {event.subject!r}, but `data` speaks about {document!r}"))
+        reasons.extend(id_flaws(event, ""))
+        if reasons:
+            raise Rejected("invalid", reasons)
+
+    def _second_look(self, body: bytes) -> Envelope:
+        """Upcast an old type, or find every reason why the bytes are no event."""
+        if len(body) > BODY_BYTES_MAX:
+            raise Rejected(
+                "invalid",
+                [Reason("(body)", f"is {len(body)} bytes; at most {BODY_BYTES_MAX} are taken")],
+            )
+        try:
+            raw = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Rejected("invalid", [Reason("(body)", f"is not JSON: {error}")]) from None
+        except RecursionError:
+            raise Rejected("invalid", [Reason("(body)", "is nested too deeply")]) from None
+        if not isinstance(raw, dict):
+            raise Rejected("invalid", [Reason("(body)", "is not a JSON object")])
+        name = raw.get("type")
+        if not isinstance(name, str):
+            raise Rejected("invalid", [Reason("type", "is missing or not a string")])
+        while (step := self.upcasters.get(name)) is not None:
+            try:
+                raw = {**raw, "type": step.new, "data": step.change(raw["data"])}
+            except (KeyError, TypeError, ValueError) as error:
+                raise Rejected("invalid", [Reason("data", f"is not a {name}: {error}")]) from None
+            name = step.new
+        if name not in self.types:
+            envelope = {**raw, "type": "", "data": {}}
+            reasons = [Reason("type", f"{name!r} is not in the catalogue: see GET /schemas")]
+            reasons += [r for r in flaws(Envelope, envelope, "") if r.field not in ("type", "data")]
+            raise Rejected("not_understood" if len(reasons) == 1 else "invalid", reasons)
+        wanted = self.types[name].envelope
+        try:
+            return msgspec.convert(raw, wanted, builtin_types=(datetime,))
+        except (msgspec.ValidationError, RecursionError) as error:
+            found = list(flaws(wanted, raw, ""))
+            raise Rejected("invalid", found or [Reason("(body)", str(error))]) from None
+
+
+def flaws(kind: Any, raw: Any, path: str) -> Iterator[Reason]:
+    """Find every field of decoded JSON that does not fit a type, each under its own path."""
+    struct, item = _shape(kind)
+    if struct is not None and isinstance(raw, dict):
+        missing = False
+        for field in msgspec.structs.fields(struct):
+            where = f"{path}.{field.encode_name}" if path else field.encode_name
+            if field.encode_name in raw:
+                yield from flaws(field.type, raw[field.encode_name], where)
+            elif field.required:
+                missing = True
+                yield Reason(where, "is missing")
+        if not missing:
+            yield from _post_init_flaw(struct, raw, path)
+    elif item is not None and isinstance(raw, list):
+        for number, value in enumerate(raw):
+            yield from flaws(item, value, f"{path}[{number}]")
+        if not raw:
+            yield from _leaf_flaw(kind, raw, path)
+    else:
+        yield from _leaf_flaw(kind, raw, path)
+
+
+def _leaf_flaw(kind: Any, raw: Any, path: str) -> Iterator[Reason]:
+    try:
+        msgspec.convert(raw, kind)
+    except (msgspec.ValidationError, RecursionError) as error:
+        yield Reason(path, str(error).split(" - at `")[0])
+
+
+def _post_init_flaw(struct: type[Struct], raw: dict[str, Any], path: str) -> Iterator[Reason]:
+    """A rule of the Struct as a whole, where its fields by themselves are right."""
+    if issubclass(struct, Envelope):
+        return
+    try:
+        msgspec.convert(raw, struct)
+    except (msgspec.ValidationError, RecursionError) as error:
+        message, _, at = str(error).partition(" - at `")
+        if not at and message.startswith("`"):
+            field, _, rest = message[1:].partition("` ")
+            yield Reason(f"{path}.{field}" if path else field, rest)
+
+
+def _shape(kind: Any) -> tuple[type[Struct] | None, Any]:
+    """What a type annotation holds: a Struct, or the items of a sequence, or neither."""
+    while hasattr(kind, "__metadata__"):
+        kind = kind.__origin__
+    origin = get_origin(kind)
+    if origin in (Union, UnionType):
+        for option in get_args(kind):
+            found = _shape(option)
+            if found != (None, None):
+                return found
+    elif origin in (tuple, list):
+        return None, get_args(kind)[0]
+    elif isinstance(kind, type) and issubclass(kind, Struct):
+        return kind, None
+    return None, None
+
+
+def id_flaws(value: Struct, path: str) -> Iterator[Reason]:
+    """Find every string in an event that no id may be: too many bytes, control characters."""
+    for field in msgspec.structs.fields(type(value)):
+        found = getattr(value, field.name)
+        where = f"{path}.{field.encode_name}" if path else field.encode_name
+        if isinstance(found, str) and _is_id(field.type):
+            if reason := flaw(found):
+                yield Reason(where, reason)
+        elif isinstance(found, Struct):
+            yield from id_flaws(found, where)
+        elif isinstance(found, tuple):
+            for number, item in enumerate(found):
+                if isinstance(item, Struct):
+                    yield from id_flaws(item, f"{where}[{number}]")
+                elif isinstance(item, str) and _is_id(field.type) and (reason := flaw(item)):
+                    yield Reason(f"{where}[{number}]", reason)
+
+
+def _is_id(kind: Any) -> bool:
+    if any((meta.extra or {}).get("id") for meta in getattr(kind, "__metadata__", ())):
+        return True
+    return any(_is_id(inner) for inner in (*get_args(kind), getattr(kind, "__origin__", None)) if inner)
+
+
+def unknown_members(kind: Any, raw: Any, path: str = "") -> Iterator[str]:
+    """Name the members of a body that its type does not know, so that a misspelt field does not vanish."""
+    struct, item = _shape(kind)
+    if struct is not None and isinstance(raw, dict):
+        fields = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
+        if struct.__struct_config__.tag_field:
+            fields[struct.__struct_config__.tag_field] = str
+        for name, value in raw.items():
+            where = f"{path}.{name}" if path else name
+            if name in fields:
+                yield from unknown_members(fields[name], value, where)
+            else:
+                yield where
+    elif item is not None and isinstance(raw, list):
+        for number, value in enumerate(raw):
+            yield from unknown_members(item, value, f"{path}[{number}]")

@@ -1,0 +1,53 @@
+"""Exact decimals: quantities, money and other measures, bounded at the edge and never a float."""
+
+from __future__ import annotations
+
+from decimal import Context, Decimal, DecimalException, DivisionByZero, Inexact, InvalidOperation, Overflow
+from typing import Annotated
+
+from msgspec import Meta
+
+PLACES = 6
+LIMIT = Decimal(10) ** 12
+ZERO = Decimal(0)
+_LEAST = Decimal(1).scaleb(-PLACES)
+_EDGE = Context(prec=12 + PLACES, traps=[Inexact, InvalidOperation])
+
+#: The arithmetic of folds: what cannot be exact is an error, not a rounding.
+EXACT = Context(prec=38, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
+
+Quantity = Annotated[Decimal, Meta(description="In the SKU's base unit; at most 6 decimal places.")]
+Money = Annotated[Decimal, Meta(description="In the document's currency; at most 6 decimal places.")]
+Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217")]
+
+
+def exact(name: str, value: Decimal, *, least: Decimal | None = None) -> None:
+    """Refuse a decimal outside |x| < 10^12, with more than 6 places, or below `least`. Raises ValueError."""
+    try:
+        value.quantize(_LEAST, context=_EDGE)
+    except DecimalException:
+        if not value.is_finite():
+            raise ValueError(f"`{name}` is not a finite number") from None
+        if not -LIMIT < value < LIMIT:
+            raise ValueError(f"`{name}` must be smaller than 10^12 in size, got {value:.3E}") from None
+        raise ValueError(f"`{name}` has more than {PLACES} decimal places: {value}") from None
+    if least is not None and value < least:
+        raise ValueError(f"`{name}` must be at least {text(least)}, got {text(value)}")
+
+
+def text(value: Decimal) -> str:
+    """The canonical text of a decimal: no exponent, no trailing zeros, no negative zero."""
+    written = format(value, "f")
+    if "." in written:
+        written = written.rstrip("0").rstrip(".")
+    return "0" if written == "-0" else written
+
+
+def scaled(value: Decimal) -> int:
+    """The value in millionths, exactly."""
+    return int(value.scaleb(PLACES))
+
+
+def unscaled(millionths: int) -> Decimal:
+    """The decimal that a number of millionths stands for."""
+    return Decimal(millionths).scaleb(-PLACES)
