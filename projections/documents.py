@@ -1,0 +1,78 @@
+"""Stage 0: a document is what its valid statements say, and a change is the document before and after an event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, TypeVar
+
+from msgspec import Struct
+
+from domain.catalogue import BY_PAYLOAD, TYPES
+from domain.envelope import Payload, Recorded
+
+P = TypeVar("P", bound=Payload)
+
+
+class Document(Struct, frozen=True):
+    """The statements about one document that stand, by claimed time, then by sequence."""
+
+    kind: str
+    dealer: str
+    id: str
+    statements: tuple[Recorded[Payload], ...]
+
+    def one(self, payload: type[P]) -> Recorded[P] | None:
+        """The last statement of a type: a later one restates the document whole."""
+        for statement in reversed(self.statements):
+            if type(statement.data) is payload:
+                return statement  # type: ignore[return-value]
+        return None
+
+    def each(self, payload: type[P]) -> list[Recorded[P]]:
+        """The last statement of every slot of a type, by time: receipts of a delivery, intervals of a rep."""
+        slot = BY_PAYLOAD[payload].slot
+        found: dict[tuple[Any, ...], Recorded[P]] = {}
+        for statement in self.statements:
+            if type(statement.data) is payload:
+                where = tuple([getattr(statement.data, name) for name in slot])
+                found.pop(where, None)
+                found[where] = statement  # type: ignore[assignment]
+        return list(found.values())
+
+    def opened(self, payload: type[P]) -> datetime | None:
+        """When the document was first true by a type: a restatement does not move it."""
+        times = [s.effective for s in self.statements if type(s.data) is payload]
+        return min(times) if times else None
+
+
+class Change(Struct, frozen=True):
+    """What one event did to one document. The event may be a void, or its withdrawal."""
+
+    event: Recorded[Payload]
+    kind: str
+    before: Document | None
+    after: Document | None
+
+    @property
+    def document(self) -> Document:
+        """The document on either side, for its key."""
+        found = self.after or self.before
+        assert found is not None, "a change has at least one side"
+        return found
+
+
+def document_key(recorded: Recorded[Payload]) -> tuple[str, str, str]:
+    """(kind, dealer, id): what an event speaks about."""
+    entry = TYPES[recorded.type]
+    return entry.document, recorded.dealer, recorded.event.subject
+
+
+def document(key: tuple[str, str, str], statements: Iterable[Recorded[Payload]]) -> Document | None:
+    """The document that statements make, in whatever order they come; None where none stands."""
+    held = sorted(statements, key=_by_time)
+    return Document(*key, tuple(held)) if held else None
+
+
+def _by_time(statement: Recorded[Payload]) -> tuple[datetime, int]:
+    return statement.event.time, statement.sequence

@@ -1,0 +1,114 @@
+"""What a projection stores, and what its fold may read and write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal, Protocol, TypeVar
+
+from msgspec import Struct
+
+Key = tuple[Any, ...]
+Home = Literal["dealer", "shared"]
+
+
+class Row(Struct, kw_only=False):
+    """One row of a read model: table, API answer, change feed and expected value in one.
+
+    Key fields come first and have no default; every other field has one. A row whose other fields all have
+    their default says nothing and is not stored, so taking an effect off leaves no trace.
+    """
+
+
+R = TypeVar("R", bound=Row)
+
+
+class Table(Struct, frozen=True):
+    """Where a row type is stored. The key of a `dealer` table begins with the dealer."""
+
+    name: str
+    row: type[Row]
+    key: tuple[str, ...]
+    home: Home
+    indexes: tuple[tuple[str, ...], ...]
+    view: str  # the name under which people ask for it; several tables may share one
+
+
+TABLES: dict[type[Row], Table] = {}
+
+
+def table(
+    name: str,
+    *,
+    key: tuple[str, ...],
+    home: Home = "dealer",
+    indexes: tuple[tuple[str, ...], ...] = (),
+    view: str | None = None,
+) -> Callable[[type[R]], type[R]]:
+    """Say where a row type is stored and what identifies a row."""
+
+    def enter(row: type[R]) -> type[R]:
+        if row.__struct_fields__[: len(key)] != key or (home == "dealer" and key[0] != "dealer"):
+            raise ValueError(f"{row.__name__}: the key {key} must be its first fields, a dealer's own first")
+        TABLES[row] = Table(name, row, key, home, indexes, view or name)
+        return row
+
+    return enter
+
+
+class Rows(Protocol):
+    """A projection's rows, as its fold sees them."""
+
+    def read(self, row: type[R], *key: Any) -> R | None:
+        """The row under a key, or None. It must not be changed."""
+        ...
+
+    def edit(self, row: type[R], *key: Any) -> R:
+        """The row under a key, made with its defaults where there is none, to be changed in place."""
+        ...
+
+    def range(self, row: type[R], *prefix: Any, since: Any = None, until: Any = None) -> Iterator[R]:
+        """Rows whose key begins with `prefix`, in key order; the next key field in [since, until]."""
+        ...
+
+
+class MemoryRows:
+    """Rows in memory alone, for replaying one row, explaining it, and testing folds."""
+
+    def __init__(self) -> None:
+        self._rows: dict[type[Row], dict[Key, Row]] = {}
+
+    def read(self, row: type[R], *key: Any) -> R | None:
+        return self._rows.get(row, {}).get(key)  # type: ignore[return-value]
+
+    def edit(self, row: type[R], *key: Any) -> R:
+        held = self._rows.setdefault(row, {})
+        if key not in held:
+            held[key] = row(*key)
+        return held[key]  # type: ignore[return-value]
+
+    def range(self, row: type[R], *prefix: Any, since: Any = None, until: Any = None) -> Iterator[R]:
+        return select(self._rows.get(row, {}).items(), prefix, since, until)  # type: ignore[arg-type]
+
+    def all(self, row: type[R]) -> list[R]:
+        """Every row of a table that says something, in key order."""
+        return [r for r in self.range(row) if not is_empty(r)]
+
+
+def select(rows: Iterable[tuple[Key, R]], prefix: Key, since: Any, until: Any) -> Iterator[R]:
+    """Rows of a key range, in key order."""
+    depth = len(prefix)
+    found = [
+        (key, row)
+        for key, row in rows
+        if key[:depth] == prefix
+        and (since is None or key[depth] >= since)
+        and (until is None or key[depth] <= until)
+    ]
+    found.sort(key=lambda pair: pair[0])
+    return iter([row for _, row in found])
+
+
+def is_empty(row: Row) -> bool:
+    """True where every field beside the key has its default."""
+    key = TABLES[type(row)].key
+    return row == type(row)(*[getattr(row, name) for name in key])
