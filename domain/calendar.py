@@ -5,13 +5,29 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Struct, field
 
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset")]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: A claimed time further ahead of the log than this waits outside the views until it comes.
 AHEAD_MAX = timedelta(hours=24)
+
+
+class Window(Struct, frozen=True, kw_only=True):
+    """From an instant up to, but not including, another."""
+
+    from_: Instant = field(name="from")
+    to: Instant
+
+    def __post_init__(self) -> None:
+        half_open(self.from_, self.to)
+
+
+def half_open(from_: datetime, to: datetime | None) -> None:
+    """Refuse an interval that ends before it has begun. Raises ValueError."""
+    if to is not None and to <= from_:
+        raise ValueError("`to` must be after `from`")
 
 
 def business_day(instant: datetime) -> date:

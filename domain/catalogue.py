@@ -1,4 +1,4 @@
-"""Which event types there are, how each is read from bytes, and what is wrong with bytes that are not an event."""
+"""Which event types there are, how each is read from bytes, and what is wrong with other bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ids come from other people's systems; here is how they are bounded and written in subjects, keys and paths."""
+"""Ids come from other systems; here is how they are bounded and written in subjects, keys and paths."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Context, Decimal, DecimalException, DivisionByZero, Inexact, InvalidOperation, Overflow
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 PLACES = 6
 LIMIT = Decimal(10) ** 12
@@ -35,12 +35,24 @@ def exact(name: str, value: Decimal, *, least: Decimal | None = None) -> None:
         raise ValueError(f"`{name}` must be at least {text(least)}, got {text(value)}")
 
 
+def exact_fields(of: Struct, *names: str, least: Decimal | None = None, most: Decimal | None = None) -> None:
+    """Refuse the first of these fields, where given, that `exact` refuses or that lies above `most`."""
+    for name in names:
+        value = getattr(of, name)
+        if value is not None:
+            exact(name, value, least=least)
+            if most is not None and value > most:
+                raise ValueError(f"`{name}` must be at most {text(most)}, got {text(value)}")
+
+
 def text(value: Decimal) -> str:
     """The canonical text of a decimal: no exponent, no trailing zeros, no negative zero."""
+    if not value:
+        return "0"  # before format: a zero may carry any exponent, and 0E-900000000 would fill the memory
     written = format(value, "f")
     if "." in written:
         written = written.rstrip("0").rstrip(".")
-    return "0" if written == "-0" else written
+    return written
 
 
 def scaled(value: Decimal) -> int:
