@@ -7,7 +7,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from msgspec import Meta, Struct
 
-from domain.calendar import Instant, from_nanoseconds
+from domain.calendar import Instant, from_microseconds
 from domain.identifiers import Id
 
 Classification = Literal["public", "internal", "confidential", "secret", "top-secret"]
@@ -60,7 +60,7 @@ class Recorded(Struct, Generic[P], frozen=True):
     """
 
     sequence: int
-    recorded_ns: int
+    recorded_us: int
     type: str
     family: str
     dealer: str
@@ -74,4 +74,4 @@ class Recorded(Struct, Generic[P], frozen=True):
 
     @property
     def recorded(self) -> datetime:
-        return from_nanoseconds(self.recorded_ns)
+        return from_microseconds(self.recorded_us)

@@ -30,6 +30,8 @@ class Table(Struct, frozen=True):
     key: tuple[str, ...]
     home: Home
     indexes: tuple[tuple[str, ...], ...]
+    scan: int  # how many key fields a range names
+    appears: str  # the instant before which a row is not shown, or nothing
     view: str  # the name under which people ask for it; several tables may share one
 
 
@@ -42,6 +44,8 @@ def table(
     key: tuple[str, ...],
     home: Home = "dealer",
     indexes: tuple[tuple[str, ...], ...] = (),
+    scan: int = 0,
+    appears: str = "",
     view: str | None = None,
 ) -> Callable[[type[R]], type[R]]:
     """Say where a row type is stored and what identifies a row."""
@@ -49,7 +53,7 @@ def table(
     def enter(row: type[R]) -> type[R]:
         if row.__struct_fields__[: len(key)] != key or (home == "dealer" and key[0] != "dealer"):
             raise ValueError(f"{row.__name__}: the key {key} must be its first fields, a dealer's own first")
-        TABLES[row] = Table(name, row, key, home, indexes, view or name)
+        TABLES[row] = Table(name, row, key, home, indexes, scan, appears, view or name)
         return row
 
     return enter
@@ -59,7 +63,7 @@ class Rows(Protocol):
     """A projection's rows, as its fold sees them."""
 
     def read(self, row: type[R], *key: Any) -> R | None:
-        """The row under a key, or None. It must not be changed."""
+        """The row under a key; None and a row of defaults mean the same. It must not be changed."""
         ...
 
     def edit(self, row: type[R], *key: Any) -> R:
@@ -67,7 +71,10 @@ class Rows(Protocol):
         ...
 
     def range(self, row: type[R], *prefix: Any, since: Any = None, until: Any = None) -> Iterator[R]:
-        """Rows whose key begins with `prefix`, in key order; the next key field in [since, until]."""
+        """Rows whose key begins with `prefix`, in key order; the next key field in [since, until].
+
+        The prefix is as long as the table's `scan`. Rows must not be changed through it.
+        """
         ...
 
 

@@ -1,0 +1,327 @@
+"""The database is a cache of the log: versioned tables, bulk reads and writes, and the positions that fence them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import Struct
+
+from domain.errors import QudaoError
+from infra.tables import POSTGRESQL, SQLITE, Codec, Column
+from projections.rows import TABLES, Key, Row
+
+#: Raised by one whenever the meaning of these tables changes; an older program refuses a newer database.
+REVISION = 1
+
+LIVE, BUILDING, STOPPED, RETIRED = "live", "building", "stopped", "retired"
+
+
+class DatabaseError(QudaoError):
+    """The database cannot be opened, or is not one this program may use."""
+
+    code = "database"
+
+
+class FenceError(QudaoError):
+    """Another projector moved the positions: this one must not write."""
+
+    code = "fenced"
+
+
+class Position(Struct, frozen=True):
+    """How far one version of a projection has folded the log, and what the log looked like there."""
+
+    projection: str
+    version: str
+    status: str
+    sequence: int
+    store_id: str = ""
+    stream_created: int = 0
+    leaf: str = ""
+    chain: str = ""
+    error: str = ""
+    updated: int = 0  # microseconds since 1970, the projector's clock
+
+
+class Move(Struct, frozen=True):
+    """A position's step: the new position takes effect only where the old one still stands."""
+
+    old: Position
+    new: Position
+
+
+Statement = tuple[str, Sequence[Any]]
+
+
+class Commit(Struct, frozen=True):
+    """All that one batch changes: statements and the positions they belong to, in one transaction."""
+
+    statements: Sequence[Statement]
+    moves: Sequence[Move]
+
+
+_POSITION_COLUMNS = tuple(field.name for field in msgspec.structs.fields(Position))
+
+
+class Database:
+    """One SQLite file or PostgreSQL database, by SQLAlchemy URL."""
+
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
+        self.url = url
+        self.read_only = read_only
+        try:
+            self.engine = sa.create_engine(url, **({"pool_size": 8} if "sqlite" in url else {}))
+        except (sa.exc.ArgumentError, ModuleNotFoundError) as error:
+            raise DatabaseError(
+                f"database address {url!r} cannot be used ({error}): give sqlite:///FILE or postgresql+psycopg://…"
+            ) from None
+        self.dialect = self.engine.dialect.name
+        if self.dialect not in (SQLITE, POSTGRESQL):
+            raise DatabaseError(f"{self.dialect} is not supported: use SQLite or PostgreSQL")
+        if self.dialect == SQLITE:
+            sa.event.listen(self.engine, "connect", self._pragmas)
+        self.sql = Sql(self.dialect)
+        self._reader = self._connect()
+        if not read_only:
+            self._prepare()
+
+    def _pragmas(self, connection: Any, record: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in ("busy_timeout=5000", "cache_size=-32768", "temp_store=MEMORY"):
+            cursor.execute(f"PRAGMA {pragma}")
+        if self.read_only:
+            cursor.execute("PRAGMA query_only=1")
+        else:
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=4000"):
+                cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    def _connect(self) -> Any:
+        try:
+            return self.engine.raw_connection()
+        except sa.exc.OperationalError as error:
+            raise DatabaseError(f"database {self.url!r} cannot be opened: {error.orig}") from None
+
+    def _prepare(self) -> None:
+        try:
+            with self.transaction() as run:
+                run("CREATE TABLE IF NOT EXISTS qudao (revision INTEGER NOT NULL)", ())
+                run(
+                    "CREATE TABLE IF NOT EXISTS positions (projection TEXT, version TEXT, status TEXT NOT NULL, "
+                    "sequence BIGINT NOT NULL, store_id TEXT NOT NULL, stream_created BIGINT NOT NULL, "
+                    "leaf TEXT NOT NULL, chain TEXT NOT NULL, error TEXT NOT NULL, updated BIGINT NOT NULL, "
+                    "PRIMARY KEY (projection, version))",
+                    (),
+                )
+                [(newest,)] = run("SELECT max(revision) FROM qudao", ()).fetchall()
+                if newest is None:
+                    run(f"INSERT INTO qudao VALUES ({REVISION})", ())
+        except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
+            raise DatabaseError(f"database {self.url!r} cannot be written: {error}") from None
+        if newest is not None and newest > REVISION:
+            raise DatabaseError(
+                f"database {self.url!r} was made by a newer Qudao (revision {newest}, this program knows "
+                f"{REVISION}): run the newer program, or give another database; it can be rebuilt from the log"
+            )
+
+    # reading
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Read on the connection of the thread that folds."""
+        cursor = self._reader.cursor()
+        try:
+            cursor.execute(sql, parameters)
+            found: list[tuple[Any, ...]] = cursor.fetchall()
+            return found
+        finally:
+            cursor.close()
+            if self.dialect == POSTGRESQL:
+                self._reader.rollback()
+
+    def load(self, physical: str, codec: Codec, keys: Iterable[Key]) -> Iterator[Row]:
+        """The rows under the given keys, in one statement."""
+        wanted = msgspec.json.encode([codec.write_key(key) for key in keys]).decode()
+        for values in self.rows(self.sql.load(physical, codec), (wanted,)):
+            yield codec.read(values)
+
+    def scan(
+        self, physical: str, codec: Codec, prefix: Key, since: Any = None, until: Any = None
+    ) -> Iterator[Row]:
+        """Rows of a key range, in key order."""
+        stored = codec.write_key_part(prefix)
+        bounds = [
+            (op, codec.write_key_part((*prefix, bound))[-1])
+            for op, bound in ((">=", since), ("<=", until))
+            if bound is not None
+        ]
+        sql = self.sql.scan(physical, codec, len(prefix), tuple(op for op, _ in bounds))
+        for values in self.rows(sql, (*stored, *[bound for _, bound in bounds])):
+            yield codec.read(values)
+
+    def positions(self) -> list[Position]:
+        """Every position there is; none where the database is still empty."""
+        if not sa.inspect(self.engine).has_table("positions"):
+            return []
+        columns = ", ".join(_POSITION_COLUMNS)
+        with self.engine.connect() as connection:
+            found = connection.exec_driver_sql(
+                f"SELECT {columns} FROM positions ORDER BY projection, version"
+            )
+            return [Position(*values) for values in found]
+
+    # writing
+
+    def transaction(self) -> Transaction:
+        """A transaction on a connection of its own: all of it or nothing."""
+        return Transaction(self)
+
+    def commit(self, commit: Commit, transaction: Transaction | None = None) -> None:
+        """Write a batch. Raises FenceError, and writes nothing, where a position is not where it was left."""
+        with transaction or self.transaction() as run:
+            for sql, parameters in commit.statements:
+                run(sql, parameters)
+            for move in commit.moves:
+                self.move(run, move)
+
+    def move(self, run: Run, move: Move) -> None:
+        """Take one position forward, if it still stands where it was left."""
+        old, new = move.old, move.new
+        cursor = run(
+            self.sql.marked(
+                "UPDATE positions SET status=?, sequence=?, store_id=?, stream_created=?, leaf=?, chain=?, error=?,"
+                " updated=? WHERE projection=? AND version=? AND sequence=? AND leaf=? AND status=?"
+            ),
+            (
+                *(new.status, new.sequence, new.store_id, new.stream_created, new.leaf, new.chain),
+                *(new.error, now_us(), old.projection, old.version, old.sequence, old.leaf, old.status),
+            ),
+        )
+        if cursor.rowcount != 1:
+            raise FenceError(
+                f"the position of {old.projection} is no longer at {old.sequence} ({old.status}): another "
+                "projector writes to this database, or it was restored; this one stops before counting twice"
+            )
+
+    def create(self, rows: Iterable[type[Row]], version: str) -> None:
+        """Make the tables of one version of a projection, empty, where they are not there yet."""
+        metadata = sa.MetaData()
+        for row in rows:
+            Codec(row).schema(physical(row, version), metadata)
+        metadata.create_all(self.engine)
+
+    def drop(self, rows: Iterable[type[Row]], version: str) -> None:
+        """Remove the tables of one version."""
+        with self.transaction() as run:
+            for row in rows:
+                run(f"DROP TABLE IF EXISTS {physical(row, version)}", ())
+
+    def point_views(self, run: Run, live: Iterable[tuple[type[Row], str]]) -> None:
+        """Let every name people ask for show the given versions, within the caller's transaction."""
+        names: dict[str, list[str]] = {}
+        for row, version in live:
+            columns = ", ".join(column.name for column in Codec(row).columns)
+            names.setdefault(TABLES[row].view, []).append(f"SELECT {columns} FROM {physical(row, version)}")
+        for name, selects in sorted(names.items()):
+            run(f"DROP VIEW IF EXISTS {name}", ())
+            run(f"CREATE VIEW {name} AS {' UNION ALL '.join(selects)}", ())
+
+    def close(self) -> None:
+        self._reader.close()
+        self.engine.dispose()
+
+
+Run = Callable[[str, Sequence[Any]], Any]
+
+
+class Transaction:
+    """`with database.transaction() as run: run(sql, parameters)`: committed at the end, rolled back on error."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __enter__(self) -> Run:
+        self._connection = self._database._connect()
+        self._cursor = self._connection.cursor()
+        if self._database.dialect == SQLITE:
+            self._cursor.execute("BEGIN IMMEDIATE")
+        return self._run
+
+    def _run(self, sql: str, parameters: Sequence[Any]) -> Any:
+        self._cursor.execute(sql, parameters)
+        return self._cursor
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        try:
+            if self._database.dialect == SQLITE:
+                self._cursor.execute("COMMIT" if kind is None else "ROLLBACK")
+            elif kind is None:
+                self._connection.commit()
+            else:
+                self._connection.rollback()
+        finally:
+            self._cursor.close()
+            self._connection.close()
+
+
+def physical(row: type[Row], version: str) -> str:
+    """The table a version of a row type lives in."""
+    return f"{TABLES[row].name}__{version}"
+
+
+def now_us() -> int:
+    """The projector's own clock; never part of a fold."""
+    return int(datetime.now(UTC).timestamp() * 1_000_000)
+
+
+class Sql:
+    """The statements that differ between the dialects. Bulk values travel as one JSON array."""
+
+    def __init__(self, dialect: str) -> None:
+        self.postgresql = dialect == POSTGRESQL
+
+    def marked(self, sql: str) -> str:
+        return sql.replace("?", "%s") if self.postgresql else sql
+
+    def _values(self, columns: Sequence[Column]) -> str:
+        if not self.postgresql:
+            return ", ".join(f"json_extract(value, '$[{i}]')" for i in range(len(columns)))
+        casts = {"integer": "bigint", "decimal": "bigint", "instant": "bigint", "boolean": "boolean"}
+        return ", ".join(f"(value->>{i})::{casts.get(c.kind, 'text')}" for i, c in enumerate(columns))
+
+    @property
+    def each(self) -> str:
+        """The rows of one JSON array parameter, as `value`."""
+        return "json_array_elements(%s::json)" if self.postgresql else "json_each(?)"
+
+    def load(self, table: str, codec: Codec) -> str:
+        names = ", ".join(c.name for c in codec.columns)
+        key = ", ".join(codec.table.key)
+        wanted = self._values(codec.columns[: codec.key_width])
+        return f"SELECT {names} FROM {table} WHERE ({key}) IN (SELECT {wanted} FROM {self.each})"
+
+    def scan(self, table: str, codec: Codec, width: int, bounds: Sequence[str]) -> str:
+        names = ", ".join(c.name for c in codec.columns)
+        key = codec.table.key
+        mark = "%s" if self.postgresql else "?"
+        where = [f"{name} = {mark}" for name in key[:width]] + [f"{key[width]} {op} {mark}" for op in bounds]
+        return f"SELECT {names} FROM {table} WHERE {' AND '.join(where)} ORDER BY {', '.join(key)}"
+
+    def upsert(self, table: str, codec: Codec) -> str:
+        names = [c.name for c in codec.columns]
+        key = codec.table.key
+        changed = [f"{name} = excluded.{name}" for name in names if name not in key]
+        return (
+            f"INSERT INTO {table} ({', '.join(names)}) SELECT {self._values(codec.columns)} FROM {self.each}"
+            f" WHERE true ON CONFLICT ({', '.join(key)}) DO UPDATE SET {', '.join(changed)}"
+        )
+
+    def delete(self, table: str, codec: Codec) -> str:
+        key = ", ".join(codec.table.key)
+        gone = self._values(codec.columns[: codec.key_width])
+        return f"DELETE FROM {table} WHERE ({key}) IN (SELECT {gone} FROM {self.each})"
