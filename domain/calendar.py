@@ -24,10 +24,10 @@ class Window(Struct, frozen=True, kw_only=True):
         half_open(self.from_, self.to)
 
 
-def half_open(from_: datetime, to: datetime | None) -> None:
+def half_open(from_: datetime, to: datetime | None, *, end: str = "to") -> None:
     """Refuse an interval that ends before it has begun. Raises ValueError."""
     if to is not None and to <= from_:
-        raise ValueError("`to` must be after `from`")
+        raise ValueError(f"`{end}` must be after `from`")
 
 
 def business_day(instant: datetime) -> date:

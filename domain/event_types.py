@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
-from domain import corrections, deliveries, orders, stock
+from domain import (
+    contracts,
+    corrections,
+    dealers,
+    deliveries,
+    field,
+    orders,
+    plans,
+    promotions,
+    stock,
+    territories,
+)
 from domain.catalogue import TYPES, Catalogue
 
 __all__ = ["CATALOGUE", "MODULES"]
 
 #: The modules that enter their types into the catalogue when they are imported.
-MODULES = (orders, deliveries, stock, corrections)
+MODULES = (
+    orders,
+    deliveries,
+    stock,
+    dealers,
+    territories,
+    contracts,
+    field,
+    promotions,
+    plans,
+    corrections,
+)
 
 CATALOGUE = Catalogue(TYPES)

@@ -130,10 +130,11 @@ class OrderAmended(Payload, frozen=True, kw_only=True):
     lines: Lines
 
 
+# An order may be held for stock and for credit at once; each hold is released by its own reason.
 Hold = Literal["credit", "stock", "compliance", "other"]
 
 
-@fact("order.held.v1", families=("orders",))
+@fact("order.held.v1", families=("orders",), slot=("reason",))
 class OrderHeld(Payload, frozen=True, kw_only=True):
     """The order waits and will not be delivered until it is released."""
 
@@ -142,7 +143,7 @@ class OrderHeld(Payload, frozen=True, kw_only=True):
     reason: Hold
 
 
-@fact("order.released.v1", families=("orders",))
+@fact("order.released.v1", families=("orders",), slot=("reason",))
 class OrderReleased(Payload, frozen=True, kw_only=True):
     """The order no longer waits for this reason."""
 
