@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from types import UnionType
@@ -321,20 +322,45 @@ def _shape(kind: Any) -> tuple[type[Struct] | None, Any]:
 
 def id_flaws(value: Struct, path: str) -> Iterator[Reason]:
     """Find every string in an event that no id may be: too many bytes, control characters."""
-    for field in msgspec.structs.fields(type(value)):
-        found = getattr(value, field.name)
-        where = f"{path}.{field.encode_name}" if path else field.encode_name
-        if isinstance(found, str) and _is_id(field.type):
-            if reason := flaw(found):
-                yield Reason(where, reason)
-        elif isinstance(found, Struct):
-            yield from id_flaws(found, where)
-        elif isinstance(found, tuple):
-            for number, item in enumerate(found):
-                if isinstance(item, Struct):
-                    yield from id_flaws(item, f"{where}[{number}]")
-                elif isinstance(item, str) and _is_id(field.type) and (reason := flaw(item)):
-                    yield Reason(f"{where}[{number}]", reason)
+    for name, wire, is_id in _members(type(value)):
+        found = getattr(value, name)
+        if found:
+            yield from _id_flaws_in(found, is_id, f"{path}.{wire}" if path else wire)
+
+
+def _id_flaws_in(found: Any, is_id: bool, path: str) -> Iterator[Reason]:
+    if isinstance(found, Struct):
+        yield from id_flaws(found, path)
+    elif isinstance(found, tuple):
+        for number, item in enumerate(found):
+            yield from _id_flaws_in(item, is_id, f"{path}[{number}]")
+    elif isinstance(found, dict):
+        for key, item in found.items():
+            yield from _id_flaws_in(key, is_id, path)
+            yield from _id_flaws_in(item, is_id, f"{path}.{key}")
+    elif is_id and isinstance(found, str) and (reason := flaw(found)):
+        yield Reason(path, reason)
+
+
+@functools.cache
+def _members(struct: type[Struct]) -> tuple[tuple[str, str, bool], ...]:
+    """Attribute, wire name and whether it holds ids, of the fields that ids can be in.
+
+    Reflection at every event would cost a hundred times the decoding of a body that is not plain ASCII.
+    """
+    return tuple(
+        (field.name, field.encode_name, _is_id(field.type))
+        for field in msgspec.structs.fields(struct)
+        if _is_id(field.type) or _holds_struct(field.type)
+    )
+
+
+def _holds_struct(kind: Any) -> bool:
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        return True
+    return any(
+        _holds_struct(inner) for inner in (*get_args(kind), getattr(kind, "__origin__", None)) if inner
+    )
 
 
 def _is_id(kind: Any) -> bool:

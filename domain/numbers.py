@@ -11,7 +11,9 @@ PLACES = 6
 LIMIT = Decimal(10) ** 12
 ZERO = Decimal(0)
 _LEAST = Decimal(1).scaleb(-PLACES)
-_EDGE = Context(prec=12 + PLACES, traps=[Inexact, InvalidOperation])
+# Half of what reading an order costs is this check of its decimals; bound, it takes a quarter of the time
+# that `value.quantize(…, context=…)` does.
+_fits = Context(prec=12 + PLACES, traps=[Inexact, InvalidOperation]).quantize
 
 #: The arithmetic of folds: what cannot be exact is an error, not a rounding.
 EXACT = Context(prec=38, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
@@ -24,7 +26,7 @@ Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217")]
 def exact(name: str, value: Decimal, *, least: Decimal | None = None) -> None:
     """Refuse a decimal outside |x| < 10^12, with more than 6 places, or below `least`. Raises ValueError."""
     try:
-        value.quantize(_LEAST, context=_EDGE)
+        _fits(value, _LEAST)
     except DecimalException:
         if not value.is_finite():
             raise ValueError(f"`{name}` is not a finite number") from None
@@ -40,7 +42,12 @@ def exact_fields(of: Struct, *names: str, least: Decimal | None = None, most: De
     for name in names:
         value = getattr(of, name)
         if value is not None:
-            exact(name, value, least=least)
+            try:
+                _fits(value, _LEAST)
+            except DecimalException:
+                exact(name, value)
+            if least is not None and value < least:
+                raise ValueError(f"`{name}` must be at least {text(least)}, got {text(value)}")
             if most is not None and value > most:
                 raise ValueError(f"`{name}` must be at most {text(most)}, got {text(value)}")
 
