@@ -12,8 +12,8 @@ import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
-from domain.calendar import from_microseconds, microseconds
-from domain.numbers import scaled, unscaled
+from domain.calendar import EPOCH, from_microseconds, microseconds
+from domain.numbers import ZERO, scaled, unscaled
 from projections.rows import TABLES, Row, Table
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
@@ -128,6 +128,19 @@ class Codec:
                 assert reader is not None
                 held[number] = reader(held[number])
         return self.row(*held)
+
+    def defaults(self) -> tuple[Any, ...]:
+        """What is stored of a row that says nothing, beside its key."""
+        blank = {
+            "text": "",
+            "integer": 0,
+            "boolean": False,
+            "decimal": ZERO,
+            "instant": EPOCH,
+            "day": EPOCH.date(),
+        }
+        key = [blank.get(column.kind) for column in self.columns[: self.key_width]]
+        return self.write(self.row(*key))[self.key_width :]
 
     def key(self, row: Row) -> tuple[Any, ...]:
         return tuple([getattr(row, name) for name in self.table.key])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from projections.documents import Change
+from domain.envelope import Payload, Recorded
 from projections.rows import Row, Rows
 
 
@@ -19,12 +19,14 @@ class Flag(Row):
     sequence: int = 0
 
 
-def mark(rows: Rows, flag: type[Flag], change: Change, key: tuple[str, str, str], wrong: bool) -> None:
+def mark(
+    rows: Rows, flag: type[Flag], event: Recorded[Payload], key: tuple[str, str, str], wrong: bool
+) -> None:
     """Raise the flag (dealer, kind, subject) or clear it; what is already so stays as it is."""
     held = rows.read(flag, *key)
     raised = held is not None and held.since is not None and held.cleared is None
     if wrong and not raised:
         row = rows.edit(flag, *key)
-        row.since, row.cleared, row.sequence = change.event.recorded, None, change.event.sequence
+        row.since, row.cleared, row.sequence = event.recorded, None, event.sequence
     elif raised and not wrong:
-        rows.edit(flag, *key).cleared = change.event.recorded
+        rows.edit(flag, *key).cleared = event.recorded

@@ -1,0 +1,139 @@
+"""The rows of one projection in memory: authoritative, because one projector writes them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+import msgspec
+
+from infra.database import Database, Statement, physical
+from infra.tables import Codec
+from projections.rows import TABLES, Key, Row, select
+
+R = TypeVar("R", bound=Row)
+
+_Held = dict[Key, Row | None]  # None: known to be absent
+
+
+class Cache:
+    """Implements `projections.rows.Rows` over one version's tables, bounded in rows.
+
+    Rows that are changed and not yet committed are never given up; the others are, oldest first.
+    """
+
+    def __init__(self, database: Database, rows: Iterable[type[Row]], version: str, rows_max: int) -> None:
+        self._database = database
+        self._rows_max = rows_max
+        self._codecs = {row: Codec(row) for row in rows}
+        self._physical = {row: physical(row, version) for row in self._codecs}
+        self._upsert = {row: database.sql.upsert(self._physical[row], c) for row, c in self._codecs.items()}
+        self._delete = {row: database.sql.delete(self._physical[row], c) for row, c in self._codecs.items()}
+        self._scans = {row: TABLES[row].scan for row in self._codecs}
+        self._empty = {row: c.defaults() for row, c in self._codecs.items()}
+        self.single_reads = 0
+        self.drop()
+
+    def drop(self) -> None:
+        """Forget everything, changes too."""
+        self._held: dict[type[Row], _Held] = {row: {} for row in self._codecs}
+        self._dirty: dict[type[Row], dict[Key, Row]] = {row: {} for row in self._codecs}
+        self._under_way: list[tuple[int, dict[type[Row], dict[Key, Row]]]] = []
+        # Changed rows by range prefix, because the database does not have them yet.
+        self._recent: dict[type[Row], dict[Key, dict[Key, Row]]] = {
+            row: defaultdict(dict) for row, width in self._scans.items() if width
+        }
+
+    # what a fold sees
+
+    def read(self, row: type[R], *key: Any) -> R | None:
+        held = self._held[row]
+        if key not in held:
+            self.single_reads += 1
+            self._load(row, [key])
+        return held[key]  # type: ignore[return-value]
+
+    def edit(self, row: type[R], *key: Any) -> R:
+        found = self.read(row, *key)
+        if found is None:
+            found = row(*key)
+            self._held[row][key] = found
+        dirty = self._dirty[row]
+        if key not in dirty:
+            dirty[key] = found
+            if width := self._scans[row]:
+                self._recent[row][key[:width]][key] = found
+        return found
+
+    def range(self, row: type[R], *prefix: Any, since: Any = None, until: Any = None) -> Iterator[R]:
+        assert len(prefix) == self._scans[row], f"{row.__name__} is scanned by {self._scans[row]} key fields"
+        codec, held = self._codecs[row], self._held[row]
+        found: dict[Key, Row] = {}
+        for stored in self._database.scan(self._physical[row], codec, prefix, since, until):
+            key = codec.key(stored)
+            mine = held.get(key, stored)
+            if mine is not None:
+                found[key] = mine
+        found.update(self._recent[row].get(prefix, {}))
+        return select(found.items(), prefix, since, until)  # type: ignore[arg-type]
+
+    # what the engine does
+
+    def announce(self, keys: Iterable[tuple[type[Row], Key]]) -> None:
+        """Load rows that a batch will touch, in one statement a table."""
+        missing: dict[type[Row], dict[Key, None]] = {}
+        held = self._held
+        for row, key in keys:
+            if key not in held[row]:
+                missing.setdefault(row, {})[key] = None
+        for row, wanted in missing.items():
+            self._load(row, list(wanted))
+
+    def _load(self, row: type[Row], keys: list[Key]) -> None:
+        codec, held = self._codecs[row], self._held[row]
+        for key in keys:
+            held[key] = None
+        for found in self._database.load(self._physical[row], codec, keys):
+            held[codec.key(found)] = found
+
+    def take(self, sequence: int) -> list[Statement]:
+        """The statements that store all changes since the last call, which belong to this sequence."""
+        statements: list[Statement] = []
+        for row, changed in self._dirty.items():
+            if not changed:
+                continue
+            codec, empty = self._codecs[row], self._empty[row]
+            stored, gone = [], []
+            for held in changed.values():
+                values = codec.write(held)
+                if values[codec.key_width :] == empty:
+                    gone.append(values[: codec.key_width])
+                else:
+                    stored.append(values)
+            if stored:
+                statements.append((self._upsert[row], (msgspec.json.encode(stored).decode(),)))
+            if gone:
+                statements.append((self._delete[row], (msgspec.json.encode(gone).decode(),)))
+        self._under_way.append((sequence, self._dirty))
+        self._dirty = {row: {} for row in self._codecs}
+        return statements
+
+    def committed(self, sequence: int) -> None:
+        """The database has everything up to a sequence: give up rows beyond the bound."""
+        if not self._under_way or self._under_way[0][0] > sequence:
+            return
+        while self._under_way and self._under_way[0][0] <= sequence:
+            self._under_way.pop(0)
+        waiting = [self._dirty, *[changed for _, changed in self._under_way]]
+        for row, held in self._held.items():
+            if self._scans[row]:
+                recent = self._recent[row] = defaultdict(dict)
+                for changed in waiting:
+                    for key, mine in changed[row].items():
+                        recent[key[: self._scans[row]]][key] = mine
+            if (excess := len(held) - self._rows_max) > 0:
+                kept = [changed[row] for changed in waiting]
+                for key in list(held)[:excess]:
+                    if not any(key in changed for changed in kept):
+                        del held[key]

@@ -1,0 +1,484 @@
+"""Stage 0: which events count, and what each document says before and after every one of them.
+
+Nothing here is ever overwritten with something later: a document keeps all its statements and the sequences at
+which each stopped or began again to stand. So its state at any past sequence can be read from the same rows,
+and a projection that lags behind, or is rebuilt, needs no stage 0 of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from domain.calendar import AHEAD_MAX, microseconds
+from domain.catalogue import Catalogue, Rejected
+from domain.corrections import EventVoided
+from domain.envelope import Envelope, Payload, Recorded
+from domain.identifiers import NO_DEALER, digest, escape
+from infra.cache import Cache
+from infra.database import Database, Statement, physical
+from infra.message import Message
+from infra.tables import Codec
+from projections.documents import Change, Document, document, document_key
+from projections.events import EventFlag, EventRow, Rejection
+from projections.flags import mark
+
+ROWS = (EventRow, Rejection, EventFlag)
+IDENTITIES_KEPT = 50_000
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+class Identity(Struct, frozen=True):
+    """Who holds (source, id): the sequence of its first valid event, or 0, and of the voids that name it."""
+
+    sequence: int
+    voids: tuple[int, ...] = ()
+
+
+class Entry(Struct, frozen=True):
+    """One statement of a document and the sequences at which it was withdrawn, restored, withdrawn …"""
+
+    statement: Recorded[Payload]
+    toggles: tuple[int, ...] = ()
+
+    def stands_at(self, sequence: int) -> bool:
+        return self.statement.sequence <= sequence and not sum(t <= sequence for t in self.toggles) % 2
+
+
+class Held(Struct):
+    """A document in memory: all its entries, and what they say now."""
+
+    key: tuple[str, str, str]
+    entries: list[Entry]
+    current: Document | None
+    size: int
+
+    def at(self, sequence: int) -> Document | None:
+        return document(self.key, [e.statement for e in self.entries if e.stands_at(sequence)])
+
+
+class Documents:
+    """The tables of one version of stage 0, as the projector that writes them sees them."""
+
+    def __init__(self, database: Database, catalogue: Catalogue, version: str, bytes_max: int) -> None:
+        self._database = database
+        self._catalogue = catalogue
+        self._bytes_max = bytes_max
+        self._events = physical(EventRow, version)
+        self._identities = f"identities__{version}"
+        self._documents = f"documents__{version}"
+        self._put_event = database.sql.upsert(self._events, Codec(EventRow))
+        self._put_rejection = database.sql.upsert(physical(Rejection, version), Codec(Rejection))
+        self._write_rejection = Codec(Rejection).write
+        self.flags = Cache(database, (EventFlag,), version, 10_000)
+        self.drop()
+
+    @staticmethod
+    def create(database: Database, version: str) -> None:
+        """Make the tables of one version, empty, where they are not there yet."""
+        database.create(ROWS, version)
+        with database.transaction() as run:
+            run(
+                f"CREATE TABLE IF NOT EXISTS identities__{version} "
+                "(digest BIGINT PRIMARY KEY, sequence BIGINT NOT NULL, voids TEXT NOT NULL)".replace(
+                    "BIGINT PRIMARY", "BIGINT PRIMARY" if database.sql.postgresql else "INTEGER PRIMARY"
+                ),
+                (),
+            )
+            run(
+                f"CREATE TABLE IF NOT EXISTS documents__{version} "
+                "(digest BIGINT PRIMARY KEY, statements TEXT NOT NULL)".replace(
+                    "BIGINT PRIMARY", "BIGINT PRIMARY" if database.sql.postgresql else "INTEGER PRIMARY"
+                ),
+                (),
+            )
+
+    def drop(self) -> None:
+        """Forget everything that is in memory."""
+        self.flags.drop()
+        self._known: dict[int, Identity] = {}
+        self._held: dict[int, Held] = {}
+        self._held_bytes = 0
+        self._absent: set[int] = set()  # of this batch's documents, those that are new
+        self._recent: dict[int, Recorded[Payload]] = {}  # events the database may not have yet
+        self._event_rows: list[tuple[Any, ...]] = []
+        self._rejection_rows: list[tuple[Any, ...]] = []
+        self._new_identities: dict[int, Identity] = {}
+        self._changed: dict[int, Held] = {}
+
+    # the live way: from messages of the log
+
+    def take_in(self, messages: Sequence[Message]) -> list[Change]:
+        """Judge messages that follow each other in the log; what the valid ones change, in order."""
+        judged: list[Recorded[Payload] | Rejected] = []
+        self._absent.clear()
+        identities: list[int] = []
+        documents: list[int] = []
+        read = self._catalogue.read
+        for message in messages:
+            try:
+                event = read(message.sequence, message.recorded, message.subject, message.body)
+            except Rejected as rejected:
+                judged.append(rejected)
+                identities.append(0)
+                documents.append(0)
+                continue
+            judged.append(event)
+            identities.append(digest(event.event.source, event.event.id))
+            documents.append(digest(*document_key(event)))
+            if isinstance(event.data, EventVoided):
+                identities.append(digest(event.data.source, event.data.id))
+                documents.append(0)
+        self._load_identities(identities)
+        self._load_documents(documents)
+        changes = []
+        for message, event_or_not in zip(messages, judged, strict=True):
+            if isinstance(event_or_not, Rejected):
+                self._reject(message, event_or_not)
+            elif (change := self._accept(message, event_or_not)) is not None:
+                changes.append(change)
+        return changes
+
+    def _accept(self, message: Message, event: Recorded[Payload]) -> Change | None:
+        mine = digest(event.event.source, event.event.id)
+        known = self._identity(mine)
+        if known.sequence:
+            self._repeat(message, event, known.sequence)
+            return None
+        self._learn(mine, Identity(event.sequence, known.voids))
+        self._recent[event.sequence] = event
+        if event.time - event.recorded > AHEAD_MAX:
+            mark(self.flags, EventFlag, event, (event.dealer, "ahead_of_log", str(event.sequence)), True)
+        if isinstance(event.data, EventVoided):
+            target, change = self._void(event, event.data)
+            self._row(message, event, "accepted", target)
+            return change
+        self._row(message, event, "accepted", 0)
+        return self._state(message, event, known.voids)
+
+    def _state(self, message: Message, event: Recorded[Payload], voids: tuple[int, ...]) -> Change | None:
+        key = document_key(event)
+        where = digest(*key)
+        held = self._document(where) or Held(key, [], None, 0)
+        if held.key != key:
+            raise RuntimeError(f"two documents share one digest: {held.key} and {key}")
+        before = held.current
+        toggles: tuple[int, ...] = ()
+        if voids:
+            subject = f"{event.event.source}#{event.event.id}"
+            mark(self.flags, EventFlag, event, (event.dealer, "void_of_nothing", subject), False)
+            toggles = () if self._stands(event) else (voids[0],)
+        held.entries.append(Entry(event, toggles))
+        held.size += len(message.body)
+        self._held_bytes += len(message.body)
+        self._held[where] = self._changed[where] = held
+        if toggles:
+            return None
+        if before is None:
+            held.current = Document(*key, (event,))
+        else:
+            held.current = document(key, [*before.statements, event])
+            first = next((s for s in before.statements if s.type == event.type), None)
+            if first is not None and first.event.source != event.event.source:
+                flag = (event.dealer, "restated_by_another_source", f"{key[0]}/{key[2]}")
+                mark(self.flags, EventFlag, event, flag, True)
+        return Change(event, key[0], before, held.current)
+
+    def _void(self, void: Recorded[Payload], data: EventVoided) -> tuple[int, Change | None]:
+        """Withdraw what a void names: the sequence it names, and what that changes in the end."""
+        named = digest(data.source, data.id)
+        known = self._identity(named)
+        self._learn(named, Identity(known.sequence, (*known.voids, void.sequence)))
+        flag = (void.dealer, "void_of_nothing", f"{data.source}#{data.id}")
+        if not known.sequence:
+            mark(self.flags, EventFlag, void, flag, True)
+            return 0, None
+        target = self._event(known.sequence)
+        if (target.family, target.dealer) != (void.family, void.dealer):
+            mark(self.flags, EventFlag, void, (void.dealer, "void_of_another_dealer", flag[2]), True)
+            return target.sequence, None
+        root = self._root(target)
+        if root is None:
+            return target.sequence, None
+        where = digest(*document_key(root))
+        held = self._document(where)
+        assert held is not None, "an accepted event has a document"
+        number = next(n for n, e in enumerate(held.entries) if e.statement.sequence == root.sequence)
+        entry = held.entries[number]
+        if entry.stands_at(void.sequence) == self._stands(root):
+            return target.sequence, None
+        before = held.current
+        held.entries[number] = Entry(entry.statement, (*entry.toggles, void.sequence))
+        held.current = held.at(void.sequence)
+        self._changed[where] = held
+        return target.sequence, Change(void, held.key[0], before, held.current)
+
+    def _root(self, event: Recorded[Payload]) -> Recorded[Payload] | None:
+        """The event that is no void at the end of a chain of voids, if it has arrived."""
+        seen = set()
+        while isinstance(event.data, EventVoided):
+            if event.sequence in seen:
+                return None
+            seen.add(event.sequence)
+            known = self._identity(digest(event.data.source, event.data.id))
+            if not known.sequence:
+                return None
+            event = self._event(known.sequence)
+        return event
+
+    def _stands(self, event: Recorded[Payload]) -> bool:
+        """Whether no standing void of the same family and dealer names the event."""
+        is_void = isinstance(event.data, EventVoided)
+        for sequence in self._identity(digest(event.event.source, event.event.id)).voids:
+            # A void can only be withdrawn by a later one: so voids that name each other end somewhere.
+            if is_void and sequence <= event.sequence:
+                continue
+            void = self._event(sequence)
+            if (void.family, void.dealer) == (event.family, event.dealer) and self._stands(void):
+                return False
+        return True
+
+    def _repeat(self, message: Message, event: Recorded[Payload], first: int) -> None:
+        if same_content(self._event(first).event, event.event):
+            self._row(message, event, "duplicate", first)
+            return
+        self._row(message, event, "conflict", first)
+        reason = (
+            f"{event.event.source}#{event.event.id} was taken with other content at sequence {first}: a change "
+            "needs a new event id, for example document number and change number"
+        )
+        self._refuse(message, "conflict", event.event.source, event.event.id, first, [("id", reason)])
+
+    def _reject(self, message: Message, rejected: Rejected) -> None:
+        source, identity = _claimed(message.body)
+        values = (message.sequence, rejected.code, message.recorded // 1000, *_subject(message.subject))
+        self._event_rows.append((*values, "", source, identity, "", "", None, None, 0, ""))
+        reasons = [(reason.field, reason.reason) for reason in rejected.reasons]
+        self._refuse(message, rejected.code, source, identity, 0, reasons)
+
+    def _refuse(
+        self, message: Message, code: str, source: str, identity: str, of: int, reasons: list[tuple[str, str]]
+    ) -> None:
+        told = msgspec.json.encode([{"field": field, "reason": reason} for field, reason in reasons]).decode()
+        self._rejection_rows.append(
+            (message.sequence, code, message.recorded // 1000, message.subject, source, identity, of, told)
+        )
+
+    def _row(self, message: Message, event: Recorded[Payload], status: str, of: int) -> None:
+        envelope = event.event
+        kind, dealer, name = document_key(event)
+        time = microseconds(envelope.time)
+        effective = time if event.effective is envelope.time else microseconds(event.effective)
+        self._event_rows.append(
+            (
+                *(event.sequence, status, event.recorded_us, event.family, dealer, event.type),
+                *(envelope.source, envelope.id, kind, name, time, effective, of, message.body.decode()),
+            )
+        )
+
+    def take(self, sequence: int) -> list[Statement]:
+        """The statements that store all changes since the last call."""
+        statements: list[Statement] = []
+        if self._event_rows:
+            statements.append((self._put_event, (_text(self._event_rows),)))
+        if self._rejection_rows:
+            statements.append((self._put_rejection, (_text(self._rejection_rows),)))
+        each = self._database.sql.each
+        column = "(value->>{0})::{1}" if self._database.sql.postgresql else "json_extract(value, '$[{0}]')"
+        if self._new_identities:
+            rows = [
+                (key, i.sequence, _text(i.voids) if i.voids else "")
+                for key, i in self._new_identities.items()
+            ]
+            values = ", ".join(column.format(n, t) for n, t in enumerate(("bigint", "bigint", "text")))
+            statements.append(
+                (
+                    f"INSERT INTO {self._identities} SELECT {values} FROM {each} WHERE true "
+                    "ON CONFLICT (digest) DO UPDATE SET sequence = excluded.sequence, voids = excluded.voids",
+                    (_text(rows),),
+                )
+            )
+        if self._changed:
+            documents = [
+                (where, _text([(e.statement.sequence, *e.toggles) for e in held.entries]))
+                for where, held in self._changed.items()
+            ]
+            values = ", ".join(column.format(n, t) for n, t in enumerate(("bigint", "text")))
+            statements.append(
+                (
+                    f"INSERT INTO {self._documents} SELECT {values} FROM {each} WHERE true "
+                    "ON CONFLICT (digest) DO UPDATE SET statements = excluded.statements",
+                    (_text(documents),),
+                )
+            )
+        self._event_rows, self._rejection_rows = [], []
+        self._new_identities, self._changed = {}, {}
+        return statements + self.flags.take(sequence)
+
+    def committed(self, sequence: int) -> None:
+        """The database has everything up to a sequence: what is beyond the bounds can be given up."""
+        self.flags.committed(sequence)
+        if len(self._known) > IDENTITIES_KEPT:
+            self._known = {
+                key: i for key, i in self._known.items() if max(i.sequence, *i.voids, 0) > sequence
+            }
+        if len(self._recent) > IDENTITIES_KEPT // 10:
+            self._recent = {n: event for n, event in self._recent.items() if n > sequence}
+        for where in list(self._held) if self._held_bytes > self._bytes_max else ():
+            held = self._held[where]
+            if where not in self._changed and all(
+                max(e.statement.sequence, *e.toggles, 0) <= sequence for e in held.entries
+            ):
+                del self._held[where]
+                self._held_bytes -= held.size
+                if self._held_bytes <= self._bytes_max * 3 // 4:
+                    break
+
+    # the second way: from stage 0's own rows, for projections that are behind
+
+    def replay(self, after: int, until: int, limit: int) -> tuple[int, list[Change]]:
+        """What the next accepted events changed, read from the index: the sequence reached, the changes.
+
+        Everything up to `until` must be committed.
+        """
+        events = list(
+            self._stored(f"sequence > ? AND sequence <= ? ORDER BY sequence LIMIT {limit}", (after, until))
+        )
+        reached = events[-1].sequence if len(events) == limit else until
+        roots = {e.sequence: self._root(e) for e in events if isinstance(e.data, EventVoided)}
+        spoken = [roots.get(e.sequence, e) for e in events]
+        self._load_documents([digest(*document_key(e)) for e in spoken if e is not None])
+        changes = []
+        for event, about in zip(events, spoken, strict=True):
+            if about is None:
+                continue
+            held = self._document(digest(*document_key(about)))
+            assert held is not None, "an accepted event has a document"
+            entry = next(e for e in held.entries if e.statement.sequence == about.sequence)
+            if entry.stands_at(event.sequence) == (
+                entry.stands_at(event.sequence - 1) if about is not event else False
+            ):
+                continue
+            changes.append(Change(event, held.key[0], held.at(event.sequence - 1), held.at(event.sequence)))
+        return reached, changes
+
+    # loading
+
+    def _learn(self, where: int, identity: Identity) -> None:
+        self._known[where] = self._new_identities[where] = identity
+
+    def _identity(self, where: int) -> Identity:
+        if where not in self._known:
+            self._load_identities([where])
+        return self._known[where]
+
+    def _load_identities(self, wanted: Iterable[int]) -> None:
+        known = self._known
+        missing = {where for where in wanted if where and where not in known}
+        if not missing:
+            return
+        nobody = Identity(0)
+        known.update(dict.fromkeys(missing, nobody))
+        values = "value::text::bigint" if self._database.sql.postgresql else "value"
+        for where, sequence, voids in self._database.rows(
+            f"SELECT digest, sequence, voids FROM {self._identities} "
+            f"WHERE digest IN (SELECT {values} FROM {self._database.sql.each})",
+            (_text(list(missing)),),
+        ):
+            known[where] = Identity(sequence, tuple(msgspec.json.decode(voids)) if voids else ())
+
+    def _document(self, where: int) -> Held | None:
+        if where not in self._held and where not in self._absent:
+            self._load_documents([where])
+        return self._held.get(where)
+
+    def _load_documents(self, wanted: Iterable[int]) -> None:
+        missing = {where for where in wanted if where and where not in self._held}
+        if not missing:
+            return
+        values = "value::text::bigint" if self._database.sql.postgresql else "value"
+        found = {
+            where: msgspec.json.decode(statements, type=list[tuple[int, ...]])
+            for where, statements in self._database.rows(
+                f"SELECT digest, statements FROM {self._documents} "
+                f"WHERE digest IN (SELECT {values} FROM {self._database.sql.each})",
+                (_text(list(missing)),),
+            )
+        }
+        events = self._load_events({sequence for held in found.values() for sequence, *_ in held})
+        for where, statements in found.items():
+            entries = [Entry(events[sequence], tuple(toggles)) for sequence, *toggles in statements]
+            held = Held(document_key(entries[0].statement), entries, None, 600 * len(entries))
+            held.current = held.at(2**63)
+            self._held[where] = held
+            self._held_bytes += held.size
+        self._absent |= missing - found.keys()
+
+    def _event(self, sequence: int) -> Recorded[Payload]:
+        return self._load_events({sequence})[sequence]
+
+    def _load_events(self, sequences: set[int]) -> dict[int, Recorded[Payload]]:
+        found = {n: self._recent[n] for n in sequences if n in self._recent}
+        if missing := sequences - found.keys():
+            values = "value::text::bigint" if self._database.sql.postgresql else "value"
+            where = f"sequence IN (SELECT {values} FROM {self._database.sql.each})"
+            found.update((event.sequence, event) for event in self._stored(where, (_text(sorted(missing)),)))
+        return found
+
+    def _stored(self, where: str, parameters: Sequence[Any]) -> Iterator[Recorded[Payload]]:
+        for sequence, recorded_us, family, dealer, body in self._database.rows(
+            self._database.sql.marked(
+                f"SELECT sequence, recorded, family, dealer, body FROM {self._events} "
+                f"WHERE status = 'accepted' AND {where}"
+            ),
+            parameters,
+        ):
+            subject = f"channel.{family}.{escape(dealer) if dealer else NO_DEALER}"
+            yield self._catalogue.read(sequence, recorded_us * 1000, subject, body.encode())
+
+
+def same_content(first: Envelope, second: Envelope) -> bool:
+    """Whether two events of one identity say the same: type, time with its offset, subject and decoded data."""
+    return (
+        type(first) is type(second)
+        and first.subject == second.subject
+        and _comparable(first.time) == _comparable(second.time)
+        and _comparable(first.data) == _comparable(second.data)
+    )
+
+
+def _comparable(value: Any) -> Any:
+    """Decimals compare by value, instants with their offset."""
+    return (
+        msgspec.to_builtins(value, builtin_types=(Decimal,))
+        if not isinstance(value, datetime)
+        else value.isoformat()
+    )
+
+
+def _text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _claimed(body: bytes) -> tuple[str, str]:
+    """What an invalid message says of its source and id, as far as it can be read."""
+    try:
+        raw = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return "", ""
+    said = (raw.get(name, "") if isinstance(raw, dict) else "" for name in ("source", "id"))
+    source, identity = (
+        _CONTROL.sub("\ufffd", value[:256]) if isinstance(value, str) else "" for value in said
+    )
+    return source, identity
+
+
+def _subject(subject: str) -> tuple[str, str]:
+    family, _, dealer = subject.removeprefix("channel.").partition(".")
+    return family[:256], dealer[:256]

@@ -1,0 +1,367 @@
+"""The engine: batches of the log in, rows and positions out, in one transaction; exactly once by construction."""
+
+from __future__ import annotations
+
+import decimal
+import time
+import traceback
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from domain.catalogue import Catalogue
+from domain.chain import START, leaf, link
+from domain.errors import QudaoError
+from domain.numbers import EXACT
+from infra.cache import Cache
+from infra.database import BUILDING, LIVE, RETIRED, STOPPED, Commit, Database, Move, Position, Statement
+from infra.documents import ROWS, Documents
+from infra.message import Message
+from infra.versions import stage_0_version, version
+from infra.writer import Writer
+from projections.documents import Change
+from projections.projection import Projection
+from projections.rows import Row
+
+INDEX = "index"  # stage 0's own name among the positions
+ROWS_MAX = 40_000  # rows of one table kept in memory
+BYTES_MAX = 12_000_000  # bodies of documents kept in memory
+REBUILD = "r"  # separates a rebuild's number from the version's hexadecimal digits
+
+
+class LogError(QudaoError):
+    """The log is not the one, or no longer the whole one, that the positions were made from."""
+
+    code = "log"
+
+
+class Log(Struct, frozen=True):
+    """What tells one log from another."""
+
+    store_id: str
+    created: int
+
+
+class Member(Struct):
+    """One version of a projection at work: its rows in memory and its place in the log."""
+
+    projection: Projection
+    cache: Cache
+    position: Position
+
+
+class Engine:
+    """All projections of one database. Not for two threads: one folds, the writer's own thread commits.
+
+    The main group stands at stage 0's position and is fed from the log by `apply`. Members that are behind, new
+    or being rebuilt are brought up from stage 0's rows by `build`, and join when they are level.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        catalogue: Catalogue,
+        projections: Sequence[Projection],
+        log: Log,
+        *,
+        rows_max: int = ROWS_MAX,
+    ) -> None:
+        self.database = database
+        self.log = log
+        self._catalogue = catalogue
+        self._projections = projections
+        self._rows_max = rows_max
+        self._versions = {p.name: version(p) for p in projections}
+        self.version = stage_0_version()
+        self.seconds = dict.fromkeys(("hash", "decode", "load", "fold", "encode", "write"), 0.0)
+        self.seconds_by_projection = {p.name: 0.0 for p in projections}
+        self._open()
+        self._writer = Writer(database)
+
+    # opening
+
+    def _open(self) -> None:
+        Documents.create(self.database, self.version)
+        self._documents = Documents(self.database, self._catalogue, self.version, BYTES_MAX)
+        found = self.database.positions()
+        known = {(p.projection, p.version): p for p in found}
+        first = not any(p.projection == INDEX and p.status == LIVE for p in found)
+        self.position = known.get((INDEX, self.version)) or self._create(
+            INDEX, self.version, LIVE if first else BUILDING
+        )
+        self._check_log(self.position)
+        self.members: list[Member] = []
+        self.behind: list[Member] = []
+        for projection in self._projections:
+            for position in self._wanted(projection, found):
+                cache = Cache(self.database, projection.rows, position.version, self._rows_max)
+                member = Member(projection, cache, position)
+                (self.members if position.sequence == self.position.sequence else self.behind).append(member)
+        if self.position.status == LIVE:
+            with self.database.transaction() as run:
+                self.database.point_views(run, self._live_tables())
+        self._hashes = (bytes.fromhex(self.position.leaf), bytes.fromhex(self.position.chain) or START)
+
+    def _wanted(self, projection: Projection, found: Iterable[Position]) -> list[Position]:
+        """The positions of a projection's present version and of its rebuilds; a new one where there is none."""
+        wanted = self._versions[projection.name]
+        mine = [p for p in found if p.projection == projection.name and p.version.split(REBUILD)[0] == wanted]
+        active = [p for p in mine if p.status != RETIRED]
+        for position in active:
+            self.database.create(projection.rows, position.version)
+        if active:
+            return active
+        self.database.create(projection.rows, wanted)
+        for position in mine:  # an earlier version is wanted again: go on where it was left
+            if position.version == wanted:
+                again = msgspec.structs.replace(position, status=BUILDING)
+                self.database.commit(Commit((), (Move(position, again),)))
+                return [again]
+        status = LIVE if self.position.status == LIVE and self.position.sequence == 0 else BUILDING
+        return [self._create(projection.name, wanted, status)]
+
+    def _create(self, name: str, version: str, status: str) -> Position:
+        position = Position(name, version, status, 0, self.log.store_id, self.log.created)
+        insert_position(self.database, position)
+        return position
+
+    def _check_log(self, position: Position) -> None:
+        if (position.store_id, position.stream_created) != (self.log.store_id, self.log.created):
+            raise LogError(
+                f"the database was made from the log {position.store_id} (created {position.stream_created}), but "
+                f"this is {self.log.store_id} (created {self.log.created}): connect to the right server, or give "
+                "a new database to be built from this log"
+            )
+
+    # the main group
+
+    def apply(self, messages: Sequence[Message]) -> None:
+        """Fold messages that follow the position. What was folded before is skipped; a hole stops with LogError.
+
+        Returns before the batch is on disk: `sync` waits for that. Raises CommitFailedError where an earlier
+        batch was not written: then `reset` and read again from the position.
+        """
+        fresh = [m for m in messages if m.sequence > self.position.sequence]
+        if not fresh:
+            return
+        clock = time.perf_counter()
+        hashes = self._hash(fresh)
+        clock = self._spent("hash", clock)
+        self._committed()
+        with decimal.localcontext(EXACT):
+            changes = self._documents.take_in(fresh)
+            clock = self._spent("decode", clock)
+            moves, statements = [], []
+            last = fresh[-1].sequence
+            after = self._at(self.position, last, hashes[-1])
+            for member in list(self.members):
+                failure = self._fold(member, changes)
+                moved = self._at(member.position, last, hashes[-1])
+                if failure is not None:
+                    sequence, error = failure
+                    back = fresh[0].sequence - 1
+                    at = hashes[sequence - back - 1] if sequence > back else self._hashes
+                    moved = msgspec.structs.replace(
+                        self._at(member.position, sequence, at), status=STOPPED, error=error
+                    )
+                    self.members.remove(member)
+                statements.extend(self._take(member, moved.sequence))
+                moves.append(Move(member.position, moved))
+                member.position = moved
+        clock = time.perf_counter()
+        statements = [*self._documents.take(last), *statements]
+        moves.append(Move(self.position, after))
+        self.position, self._hashes = after, hashes[-1]
+        clock = self._spent("encode", clock)
+        self._writer.submit(last, Commit(statements, moves))
+        self._spent("write", clock)
+
+    def _hash(self, messages: Sequence[Message]) -> list[tuple[bytes, bytes]]:
+        expected = self.position.sequence
+        chain = self._hashes[1]
+        hashes = []
+        for message in messages:
+            expected += 1
+            if message.sequence != expected:
+                raise LogError(
+                    f"the log has a hole: after sequence {expected - 1} came {message.sequence}. Nothing was folded "
+                    "beyond it. Restore the missing events from a replica or a backup"
+                )
+            mine = leaf(message.sequence, message.recorded, message.subject, message.body)
+            chain = link(chain, mine)
+            hashes.append((mine, chain))
+        return hashes
+
+    def _fold(self, member: Member, changes: Sequence[Change]) -> tuple[int, str] | None:
+        """Fold a batch; where a fold raises, fold what came before and say where it stopped and why."""
+        mine = [change for change in changes if change.kind in member.projection.kinds]
+        if not mine:
+            return None
+        clock = time.perf_counter()
+        keys, fold, cache = member.projection.keys, member.projection.fold, member.cache
+        try:
+            cache.announce(key for change in mine for key in keys(change))
+            clock = self._spent("load", clock)
+            for change in mine:
+                fold(change, cache)
+        except Exception:  # a bug in a fold stops that projection, and no other
+            return self._fold_until_failure(member, mine)
+        finally:
+            now = self._spent("fold", clock)
+            self.seconds_by_projection[member.projection.name] += now - clock
+        return None
+
+    def _fold_until_failure(self, member: Member, changes: Sequence[Change]) -> tuple[int, str]:
+        error, good = "", len(changes)
+        for attempt in range(2):  # the first finds the event, the second leaves nothing of it in the cache
+            self._writer.drain()
+            member.cache.drop()
+            for number, change in enumerate(changes[:good]):
+                try:
+                    member.projection.fold(change, member.cache)
+                except Exception:
+                    assert attempt == 0, "folds are pure: what worked once works again"
+                    event = change.event
+                    error = f"{event.type} at sequence {event.sequence}:\n{traceback.format_exc()}"
+                    good = number
+                    break
+        if good == len(changes):
+            raise AssertionError(
+                f"{member.projection.name}: a fold failed once and not again: it is not pure"
+            )
+        return changes[good].event.sequence - 1, error
+
+    def _take(self, member: Member, sequence: int) -> list[Statement]:
+        clock = time.perf_counter()
+        statements = member.cache.take(sequence)
+        self._spent("encode", clock)
+        return statements
+
+    def _at(self, position: Position, sequence: int, hashes: tuple[bytes, bytes]) -> Position:
+        return msgspec.structs.replace(
+            position, sequence=sequence, leaf=hashes[0].hex(), chain=hashes[1].hex(), error=""
+        )
+
+    def _committed(self) -> None:
+        done = self._writer.committed
+        self._documents.committed(done)
+        for member in self.members:
+            member.cache.committed(done)
+
+    def sync(self) -> None:
+        """Wait until everything applied is on disk. Raises CommitFailedError."""
+        self._writer.drain()
+        self._committed()
+
+    def reset(self) -> None:
+        """After a failed commit: forget what is in memory, go back to what the database says."""
+        self._writer.reset()
+        self._open()
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def _spent(self, stage: str, since: float) -> float:
+        now = time.perf_counter()
+        self.seconds[stage] += now - since
+        return now
+
+    # members that are behind
+
+    def build(self, limit: int = 2000) -> bool:
+        """Bring the first member that is behind one step further; False where nothing is left to do."""
+        if not self.behind:
+            return False
+        self.sync()
+        member = self.behind[0]
+        until = self.position.sequence
+        with decimal.localcontext(EXACT):
+            reached, changes = self._documents.replay(member.position.sequence, until, limit)
+            failure = self._fold(member, changes)
+            moved = msgspec.structs.replace(member.position, sequence=reached, leaf="", chain="", error="")
+            if failure is not None:
+                moved = msgspec.structs.replace(moved, sequence=failure[0], status=STOPPED, error=failure[1])
+            statements = member.cache.take(moved.sequence)
+        self.database.commit(Commit(statements, (Move(member.position, moved),)))
+        member.cache.committed(moved.sequence)
+        member.position = moved
+        if failure is not None:
+            self.behind.remove(member)
+        elif reached == until:
+            self._join(member)
+        return bool(self.behind)
+
+    def _join(self, member: Member) -> None:
+        """A member is level with the main group: let it serve, and retire what it replaces, in one transaction."""
+        now = self.position
+        level = msgspec.structs.replace(member.position, leaf=now.leaf, chain=now.chain, status=now.status)
+        replaced = [
+            m for m in self.members if m.projection.name == member.projection.name and m is not member
+        ]
+        older = [
+            p
+            for p in self.database.positions()
+            if p.projection == member.projection.name
+            and p.version != level.version
+            and p.status in (LIVE, STOPPED)
+        ]
+        with self.database.transaction() as run:
+            self.database.move(run, Move(member.position, level))
+            if level.status == LIVE:
+                for position in older:
+                    self.database.move(run, Move(position, msgspec.structs.replace(position, status=RETIRED)))
+            self.behind.remove(member)
+            self.members = [m for m in self.members if m not in replaced] + [member]
+            member.position = level
+            if level.status == LIVE:
+                self.database.point_views(run, self._live_tables())
+
+    def promote(self) -> None:
+        """A new version of stage 0 has caught up with the log: let it and its members serve instead of the old."""
+        if self.position.status == LIVE:
+            return
+        self.sync()
+        mine = {(INDEX, self.version)} | {(m.projection.name, m.position.version) for m in self.members}
+        older = [
+            p
+            for p in self.database.positions()
+            if (p.projection, p.version) not in mine and p.status in (LIVE, STOPPED)
+        ]
+        with self.database.transaction() as run:
+            for position in older:
+                self.database.move(run, Move(position, msgspec.structs.replace(position, status=RETIRED)))
+            live = msgspec.structs.replace(self.position, status=LIVE)
+            self.database.move(run, Move(self.position, live))
+            self.position = live
+            for member in self.members:
+                live = msgspec.structs.replace(member.position, status=LIVE)
+                self.database.move(run, Move(member.position, live))
+                member.position = live
+            self.database.point_views(run, self._live_tables())
+
+    def _live_tables(self) -> list[tuple[type[Row], str]]:
+        tables = [(row, self.version) for row in ROWS]
+        served = {}
+        for member in (*self.behind, *self.members):
+            if member.position.status in (LIVE, STOPPED):
+                served[member.projection.name] = member
+        newest = {p.projection: p for p in self.database.positions() if p.status in (LIVE, STOPPED)}
+        for projection in self._projections:
+            if projection.name in served:
+                version = served[projection.name].position.version
+            elif projection.name in newest:
+                version = newest[projection.name].version
+            else:
+                continue
+            tables.extend((row, version) for row in projection.rows)
+        return tables
+
+
+def insert_position(database: Database, position: Position) -> None:
+    """Enter a version of a projection among the positions; its tables are made when a projector opens it."""
+    with database.transaction() as run:
+        run(
+            database.sql.marked("INSERT INTO positions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+            tuple(getattr(position, field) for field in position.__struct_fields__),
+        )

@@ -1,0 +1,59 @@
+"""A projection's version is what its code does: changed code is another version, with tables of its own."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import pkgutil
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+import domain
+from projections.projection import Projection
+
+_STAGE_0 = (
+    "projections.rows",
+    "projections.documents",
+    "projections.events",
+    "projections.flags",
+    "infra.documents",
+)
+
+
+def stage_0_version() -> str:
+    """The version of the index, identities and documents: all event types and the code that judges them."""
+    language = [f"domain.{module.name}" for module in pkgutil.iter_modules(domain.__path__)]
+    return _fingerprint((*language, *_STAGE_0))
+
+
+def version(projection: Projection) -> str:
+    """The version of a projection: stage 0's and its own code's."""
+    return _fingerprint((*projection.modules,), stage_0_version())
+
+
+def _fingerprint(modules: Iterable[str], seed: str = "") -> str:
+    found = hashlib.sha256(seed.encode())
+    for name in sorted(modules):
+        found.update(name.encode() + _code(name))
+    return found.hexdigest()[:10]
+
+
+@cache
+def _code(name: str) -> bytes:
+    """A module's code without comments, docstrings and layout, which change nothing."""
+    path = importlib.import_module(name).__file__
+    assert path is not None, f"{name} has a source file"
+    tree = ast.parse(Path(path).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+            and isinstance(body[0].value.value, str)
+        ):
+            body[0].value.value = ""
+    return ast.dump(tree).encode()
