@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, field
 from domain.catalogue import fact
 from domain.envelope import Payload
 from domain.identifiers import Id
-from domain.numbers import ZERO, Currency, Money, exact_fields
+from domain.numbers import ZERO, Currency, UnsignedMoney, exact_fields
 from domain.places import Address, Gln
 from domain.texts import Code, Name, Reference, Text
 
@@ -149,7 +149,8 @@ class DealerMerged(Payload, frozen=True, kw_only=True):
 
 
 Clock = Annotated[
-    str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", description="Local time of day, as 08:30")
+    str,
+    Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=5, description="Local time of day, as 08:30"),
 ]
 
 
@@ -165,7 +166,7 @@ class CategorySales(Struct, frozen=True, kw_only=True):
     """What an outlet sells of a category in a year, all suppliers together."""
 
     category: Id
-    amount: Money
+    amount: UnsignedMoney
     currency: Currency
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from domain.calendar import Instant, Window
 from domain.catalogue import fact
 from domain.envelope import Payload
 from domain.identifiers import Id
-from domain.numbers import ZERO, Currency, Money, Quantity, exact_fields
+from domain.numbers import ZERO, Currency, Money, UnsignedQuantity, exact_fields
 from domain.places import Place
 from domain.texts import LINES_MAX, Text
 
@@ -21,7 +21,7 @@ class DispatchedLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
     line: Id | None = None
     order_line: Id | None = None
     sku: Id
-    quantity: Quantity
+    quantity: UnsignedQuantity
     lot: Id | None = None
     produced: Instant | None = None
     best_before: Instant | None = None
@@ -53,10 +53,10 @@ class ReceivedLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     line: Id | None = None
     sku: Id
-    accepted: Quantity
-    short: Quantity | None = None
-    damaged: Quantity | None = None
-    refused: Quantity | None = None
+    accepted: UnsignedQuantity
+    short: UnsignedQuantity | None = None
+    damaged: UnsignedQuantity | None = None
+    refused: UnsignedQuantity | None = None
     lot: Id | None = None
     produced: Instant | None = None
     best_before: Instant | None = None
@@ -105,7 +105,7 @@ class ReturnedLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What came back of one SKU and lot, and in which state."""
 
     sku: Id
-    quantity: Quantity
+    quantity: UnsignedQuantity
     net: Money | None = None
     of: OrderLine | None = None
     condition: Literal["sellable", "damaged", "expired"]
@@ -133,7 +133,7 @@ class ExchangedLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One SKU and lot that was handed over in an exchange."""
 
     sku: Id
-    quantity: Quantity
+    quantity: UnsignedQuantity
     lot: Id | None = None
     produced: Instant | None = None
 
@@ -165,8 +165,8 @@ class CrateExchanged(Payload, frozen=True, kw_only=True):
     dealer: Id
     outlet: Id | None = None
     asset: Id
-    issued: Quantity
-    returned: Quantity
+    issued: UnsignedQuantity
+    returned: UnsignedQuantity
     deposit_unit: Money | None = None
     currency: Currency | None = None
 
@@ -188,7 +188,7 @@ class CrateCounted(Payload, frozen=True, kw_only=True):
     dealer: Id
     outlet: Id | None = None
     asset: Id
-    quantity: Quantity
+    quantity: UnsignedQuantity
     at: Instant | None = None
     deposit_unit: Money | None = None
     currency: Currency | None = None
@@ -206,7 +206,7 @@ class CrateLost(Payload, frozen=True, kw_only=True):
     dealer: Id
     outlet: Id | None = None
     asset: Id
-    quantity: Quantity
+    quantity: UnsignedQuantity
     deposit_unit: Money | None = None
     currency: Currency | None = None
 

@@ -16,7 +16,7 @@ Classification = Literal["public", "internal", "confidential", "secret", "top-se
 class Attachment(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A file that stands behind a fact, named by its hash."""
 
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
     name: Annotated[str, Meta(max_length=256)]
     media_type: Annotated[str, Meta(max_length=128)]
     uri: Annotated[str, Meta(max_length=2048)] | None = None

@@ -11,7 +11,7 @@ from domain.calendar import Instant, Window
 from domain.catalogue import fact
 from domain.envelope import Payload
 from domain.identifiers import Id
-from domain.numbers import ZERO, Currency, Money, Quantity, exact_fields
+from domain.numbers import ZERO, Currency, UnsignedMoney, UnsignedQuantity, exact_fields
 from domain.places import Place
 from domain.texts import LINES_MAX, Code, Reference, Text
 
@@ -36,10 +36,10 @@ class Seen(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     sku: Id
     on_shelf: bool
-    stock: Quantity | None = None
+    stock: UnsignedQuantity | None = None
     facings: Annotated[int, Meta(ge=0, le=100_000)] | None = None
     position: Code | None = None
-    price: Money | None = None
+    price: UnsignedMoney | None = None
     oldest_produced: Instant | None = None
 
     def __post_init__(self) -> None:
@@ -123,7 +123,7 @@ class PriceObserved(Payload, frozen=True, kw_only=True):
     outlet: Id | None = None
     dealer: Id | None = None
     sku: Id
-    price: Money
+    price: UnsignedMoney
     currency: Currency
     at: Instant
 

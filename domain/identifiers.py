@@ -47,9 +47,8 @@ def escape(identifier: str) -> str:
 
 def unescape(token: str) -> str:
     """Read an id back from its token; raise ValueError where `escape` could not have written it."""
-    if "=" not in token:
-        identifier = token
-    else:
+    identifier = token
+    if "=" in token:
         identifier = _ESCAPED.sub(lambda m: bytes([int(m[1], 16)]), token.encode()).decode()
     if escape(identifier) != token:
         raise ValueError(f"{token!r} is not an escaped id")

@@ -20,7 +20,13 @@ EXACT = Context(prec=38, traps=[Inexact, InvalidOperation, DivisionByZero, Overf
 
 Quantity = Annotated[Decimal, Meta(description="In the SKU's base unit; at most 6 decimal places.")]
 Money = Annotated[Decimal, Meta(description="In the document's currency; at most 6 decimal places.")]
-Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217")]
+UnsignedQuantity = Annotated[Quantity, Meta(extra_json_schema={"minimum": 0})]
+UnsignedMoney = Annotated[Money, Meta(extra_json_schema={"minimum": 0})]
+Share = Annotated[
+    Decimal, Meta(description="A part of one: 0 to 1.", extra_json_schema={"minimum": 0, "maximum": 1})
+]
+Percent = Annotated[Decimal, Meta(description="0 to 100.", extra_json_schema={"minimum": 0, "maximum": 100})]
+Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", max_length=3, description="ISO 4217")]
 
 
 def exact(name: str, value: Decimal, *, least: Decimal | None = None) -> None:

@@ -10,7 +10,7 @@ from domain.calendar import Instant, Window
 from domain.catalogue import fact
 from domain.envelope import Payload
 from domain.identifiers import Id
-from domain.numbers import ZERO, Currency, Money, Quantity, exact_fields
+from domain.numbers import ZERO, Currency, Money, Quantity, UnsignedQuantity, exact_fields
 from domain.places import Place
 from domain.texts import LINES_MAX, Code, Text
 
@@ -52,7 +52,7 @@ class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     line: Id
     sku: Id
-    quantity: Quantity
+    quantity: UnsignedQuantity
     unit_price: Money
     net: Money
     tax: Money | None = None
@@ -102,7 +102,7 @@ class ConfirmedLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     line: Id
     promised: Window | None = None
-    quantity: Quantity | None = None
+    quantity: UnsignedQuantity | None = None
 
     def __post_init__(self) -> None:
         exact_fields(self, "quantity", least=ZERO)
@@ -177,7 +177,7 @@ class InvoiceLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     line: Id
     sku: Id
-    quantity: Quantity
+    quantity: UnsignedQuantity
     net: Money
     tax: Money | None = None
 

@@ -11,9 +11,8 @@ from domain.calendar import Instant, Window, half_open
 from domain.catalogue import fact
 from domain.envelope import Payload
 from domain.identifiers import Id
-from domain.numbers import ZERO, Currency, Money, Quantity, exact, exact_fields
+from domain.numbers import ZERO, Currency, Share, UnsignedMoney, UnsignedQuantity, exact, exact_fields
 from domain.places import Gtin, Place
-from domain.promotions import Share
 from domain.territories import Ids
 from domain.texts import Code, Name
 
@@ -93,7 +92,7 @@ class Unit(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A unit a SKU is also packed in, and how many base units it holds."""
 
     uom: Code
-    factor: Quantity
+    factor: UnsignedQuantity
     gtin: Gtin | None = None
 
     def __post_init__(self) -> None:
@@ -104,7 +103,7 @@ class Empty(Struct, frozen=True, kw_only=True):
     """The crates and bottles that come back from one base unit."""
 
     asset: Id
-    quantity: Quantity
+    quantity: UnsignedQuantity
 
     def __post_init__(self) -> None:
         exact_fields(self, "quantity", least=ZERO)
@@ -153,7 +152,7 @@ class SkuAliased(Payload, frozen=True, kw_only=True):
     dealer: Id
     their_sku: Id
     sku: Id
-    factor: Quantity
+    factor: UnsignedQuantity
 
     def __post_init__(self) -> None:
         exact_fields(self, "factor", least=ZERO)
@@ -170,7 +169,7 @@ class CreditLimitSet(Payload, frozen=True, kw_only=True):
     """The dealer may owe so much from this instant on."""
 
     dealer: Id
-    limit: Money
+    limit: UnsignedMoney
     currency: Currency
     from_: Instant = field(name="from")
 

@@ -11,12 +11,18 @@ from domain.calendar import Instant, half_open
 from domain.catalogue import fact
 from domain.envelope import Payload
 from domain.identifiers import Id
-from domain.numbers import ZERO, Currency, Money, Quantity, exact_fields
+from domain.numbers import (
+    ZERO,
+    Currency,
+    Money,
+    Percent,
+    Share,
+    UnsignedMoney,
+    UnsignedQuantity,
+    exact_fields,
+)
 from domain.territories import Ids
 from domain.texts import LINES_MAX, Code, Name, Text
-
-Percent = Annotated[Decimal, Meta(description="0 to 100.")]
-Share = Annotated[Decimal, Meta(description="A part of one: 0 to 1.")]
 
 
 class Scope(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -37,7 +43,7 @@ class Mechanics(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field
 class PriceOff(Mechanics, frozen=True, kw_only=True, tag="price_off"):
     """So much off the price of a base unit."""
 
-    amount: Money
+    amount: UnsignedMoney
     currency: Currency
 
     def __post_init__(self) -> None:
@@ -56,8 +62,8 @@ class PercentOff(Mechanics, frozen=True, kw_only=True, tag="percent"):
 class BuyGet(Mechanics, frozen=True, kw_only=True, omit_defaults=True, tag="buy_get"):
     """Whoever buys `buy` gets `get` free: of the same SKU, unless another is named."""
 
-    buy: Quantity
-    get: Quantity
+    buy: UnsignedQuantity
+    get: UnsignedQuantity
     get_sku: Id | None = None
 
     def __post_init__(self) -> None:
@@ -67,9 +73,9 @@ class BuyGet(Mechanics, frozen=True, kw_only=True, omit_defaults=True, tag="buy_
 class Step(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What holds from a quantity on: a percentage or an amount off a base unit."""
 
-    from_quantity: Quantity
+    from_quantity: UnsignedQuantity
     percent: Percent | None = None
-    amount: Money | None = None
+    amount: UnsignedMoney | None = None
 
     def __post_init__(self) -> None:
         exact_fields(self, "from_quantity", "amount", least=ZERO)
@@ -87,7 +93,7 @@ class BundleItem(Struct, frozen=True, kw_only=True):
     """One SKU of a bundle."""
 
     sku: Id
-    quantity: Quantity
+    quantity: UnsignedQuantity
 
     def __post_init__(self) -> None:
         exact_fields(self, "quantity", least=ZERO)
@@ -97,7 +103,7 @@ class Bundle(Mechanics, frozen=True, kw_only=True, tag="bundle"):
     """These together for one price."""
 
     items: Annotated[tuple[BundleItem, ...], Meta(min_length=1, max_length=100)]
-    price: Money
+    price: UnsignedMoney
     currency: Currency
 
     def __post_init__(self) -> None:
@@ -108,10 +114,10 @@ class Display(Mechanics, frozen=True, kw_only=True, omit_defaults=True, tag="dis
     """Shelf space, paid for by outlet in money or goods (陳列)."""
 
     requirement: Text
-    amount: Money | None = None
+    amount: UnsignedMoney | None = None
     currency: Currency | None = None
     sku: Id | None = None
-    quantity: Quantity | None = None
+    quantity: UnsignedQuantity | None = None
 
     def __post_init__(self) -> None:
         exact_fields(self, "amount", "quantity", least=ZERO)
@@ -121,7 +127,7 @@ class Sampling(Mechanics, frozen=True, kw_only=True, omit_defaults=True, tag="sa
     """Free samples for consumers."""
 
     sku: Id
-    quantity: Quantity | None = None
+    quantity: UnsignedQuantity | None = None
 
     def __post_init__(self) -> None:
         exact_fields(self, "quantity", least=ZERO)
@@ -145,7 +151,7 @@ class Baseline(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     from_: Instant | None = field(name="from", default=None)
     to: Instant | None = None
-    daily_quantity: Quantity | None = None
+    daily_quantity: UnsignedQuantity | None = None
 
     def __post_init__(self) -> None:
         exact_fields(self, "daily_quantity", least=ZERO)

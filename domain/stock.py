@@ -10,7 +10,7 @@ from domain.calendar import Instant, half_open
 from domain.catalogue import fact
 from domain.envelope import Payload
 from domain.identifiers import Id
-from domain.numbers import ZERO, Currency, Money, Quantity, exact, exact_fields
+from domain.numbers import ZERO, Currency, Money, Quantity, UnsignedQuantity, exact, exact_fields
 from domain.places import Place
 from domain.texts import LINES_MAX, Text
 
@@ -52,7 +52,7 @@ class CountedLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How much of one SKU and lot was there."""
 
     sku: Id
-    quantity: Quantity
+    quantity: UnsignedQuantity
     lot: Id | None = None
     produced: Instant | None = None
 
@@ -78,7 +78,7 @@ class SoldLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How much of one SKU was sold on, in the reporter's own code where it differs."""
 
     sku: Id
-    quantity: Quantity
+    quantity: UnsignedQuantity
     net: Money | None = None
     lot: Id | None = None
     their_sku: Id | None = None
