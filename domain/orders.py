@@ -188,7 +188,7 @@ class InvoiceLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @fact("invoice.issued.v1", families=("field",))
 class InvoiceIssued(Payload, frozen=True, kw_only=True):
-    """The dealer has been charged, or credited for the invoice `of`."""
+    """The dealer has been charged, or given credit for the invoice `of`: figures of either kind are positive."""
 
     invoice: Id
     dealer: Id
@@ -212,7 +212,7 @@ class Allocation(Struct, frozen=True, kw_only=True):
 
 @fact("payment.received.v1", families=("field",))
 class PaymentReceived(Payload, frozen=True, kw_only=True):
-    """Money has come from the dealer, or as a refund gone back."""
+    """Money has come from the dealer, or gone back as a refund: figures of either kind are positive."""
 
     payment: Id
     dealer: Id
