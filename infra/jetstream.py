@@ -13,6 +13,7 @@ import nats.errors
 from nats.aio.client import Client
 
 from domain.errors import QudaoError
+from infra.connection import Connection
 
 log = logging.getLogger("qudao.nats")
 
@@ -33,6 +34,7 @@ class JetStreamError(QudaoError):
     def __init__(self, asked: str, refusal: Refusal) -> None:
         super().__init__(f"{asked}: {refusal.description} (JetStream error {refusal.err_code})")
         self.number = refusal.err_code
+        self.passing = refusal.code == 503  # a leader is being elected, a resource is short
 
 
 class Refusal(msgspec.Struct):
@@ -47,9 +49,9 @@ class _Answer(msgspec.Struct):
     error: Refusal | None = None
 
 
-async def connect(url: str, name: str, *, patience_seconds: float = 5) -> Client:
+async def connect(url: str, name: str, *, patience_seconds: float = 5) -> Connection:
     """Connect and stay connected: reconnects never end, only the first connect is bounded."""
-    client = Client()
+    client = Connection()
     failures: list[str] = []
 
     async def failed(error: Exception) -> None:
