@@ -5,17 +5,17 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from decimal import Decimal
 from types import UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
 
-from domain.envelope import Envelope, Payload, Recorded
+from domain.envelope import Envelope, Payload, Recorded, shallow
 from domain.identifiers import NO_DEALER, escape, flaw, unescape
 
 BODY_BYTES_MAX = 250_000  # the stream takes 256 KiB with headers
-DEPTH_MAX = 32
 FAMILIES = ("orders", "deliveries", "dealers", "promotions", "field", "plans", "decisions")
 
 Effective = Callable[[Any], datetime | None]
@@ -55,6 +55,9 @@ class Rejected(Exception):
         self.code = code
         self.reasons = tuple(reasons)
 
+
+#: Decimals stay exact on the way through an upcaster.
+_JSON: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=Decimal)
 
 TYPES: dict[str, EventType] = {}
 BY_PAYLOAD: dict[type[Payload], EventType] = {}
@@ -125,6 +128,8 @@ class Catalogue:
         self.types = dict(types)
         self.upcasters = {step.old: step for step in upcasters}
         for step in upcasters:
+            if step.old in self.types or self.upcasters[step.old] is not step:
+                raise ValueError(f"{step.old} is still in the catalogue, or has two upcasters")
             seen = {step.old}
             while step.new in self.upcasters and step.new not in seen:
                 seen.add(step.new)
@@ -152,6 +157,7 @@ class Catalogue:
             family not in entry.families
             or dealer != ((data.dealer or "") if entry.has_dealer else "")  # type: ignore[attr-defined]
             or event.subject != getattr(data, entry.document_field)
+            or data.x
             or not (body.isascii() and b"\\" not in body and b"\x7f" not in body)
             or len(body) > BODY_BYTES_MAX
         ):
@@ -219,6 +225,10 @@ class Catalogue:
         document = getattr(data, entry.document_field)
         if event.subject != document:
             reasons.append(Reason("subject", f"is {event.subject!r}, but `data` speaks about {document!r}"))
+        try:
+            shallow("data.x", data.x)
+        except ValueError as error:
+            reasons.append(Reason("data.x", str(error).partition("` ")[2]))
         reasons.extend(id_flaws(event, ""))
         if reasons:
             raise Rejected("invalid", reasons)
@@ -231,7 +241,9 @@ class Catalogue:
                 [Reason("(body)", f"is {len(body)} bytes; at most {BODY_BYTES_MAX} are taken")],
             )
         try:
-            raw = msgspec.json.decode(body)
+            raw = _JSON.decode(body)
+        except msgspec.ValidationError as error:
+            raise Rejected("invalid", [Reason("(body)", f"holds a number too large: {error}")]) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Rejected("invalid", [Reason("(body)", f"is not JSON: {error}")]) from None
         except RecursionError:
@@ -244,7 +256,7 @@ class Catalogue:
         while (step := self.upcasters.get(name)) is not None:
             try:
                 raw = {**raw, "type": step.new, "data": step.change(raw["data"])}
-            except (KeyError, TypeError, ValueError) as error:
+            except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
                 raise Rejected("invalid", [Reason("data", f"is not a {name}: {error}")]) from None
             name = step.new
         if name not in self.types:
@@ -254,7 +266,7 @@ class Catalogue:
             raise Rejected("not_understood" if len(reasons) == 1 else "invalid", reasons)
         wanted = self.types[name].envelope
         try:
-            return msgspec.convert(raw, wanted, builtin_types=(datetime,))
+            return msgspec.convert(raw, wanted)
         except (msgspec.ValidationError, RecursionError) as error:
             found = list(flaws(wanted, raw, ""))
             raise Rejected("invalid", found or [Reason("(body)", str(error))]) from None
@@ -262,7 +274,7 @@ class Catalogue:
 
 def flaws(kind: Any, raw: Any, path: str) -> Iterator[Reason]:
     """Find every field of decoded JSON that does not fit a type, each under its own path."""
-    struct, item = _shape(kind)
+    struct, item = _shape(kind, raw)
     if struct is not None and isinstance(raw, dict):
         missing = False
         for field in msgspec.structs.fields(struct):
@@ -287,7 +299,8 @@ def _leaf_flaw(kind: Any, raw: Any, path: str) -> Iterator[Reason]:
     try:
         msgspec.convert(raw, kind)
     except (msgspec.ValidationError, RecursionError) as error:
-        yield Reason(path, str(error).split(" - at `")[0])
+        message, _, at = str(error).partition(" - at `")
+        yield Reason(path + at.strip("$`"), message.replace("got `decimal`", "got `float`"))
 
 
 def _post_init_flaw(struct: type[Struct], raw: dict[str, Any], path: str) -> Iterator[Reason]:
@@ -303,21 +316,30 @@ def _post_init_flaw(struct: type[Struct], raw: dict[str, Any], path: str) -> Ite
             yield Reason(f"{path}.{field}" if path else field, rest)
 
 
-def _shape(kind: Any) -> tuple[type[Struct] | None, Any]:
-    """What a type annotation holds: a Struct, or the items of a sequence, or neither."""
+def _shape(kind: Any, raw: Any) -> tuple[type[Struct] | None, Any]:
+    """What a type annotation holds: a Struct, or the items of a sequence, or neither.
+
+    Of several Structs it is the one whose tag the JSON names.
+    """
     while hasattr(kind, "__metadata__"):
         kind = kind.__origin__
     origin = get_origin(kind)
     if origin in (Union, UnionType):
-        for option in get_args(kind):
-            found = _shape(option)
-            if found != (None, None):
-                return found
+        options = [found for option in get_args(kind) if (found := _shape(option, raw)) != (None, None)]
+        if len(options) > 1:
+            options = [(struct, None) for struct, _ in options if struct and _is_tagged(struct, raw)]
+        if options:
+            return options[0]
     elif origin in (tuple, list):
         return None, get_args(kind)[0]
     elif isinstance(kind, type) and issubclass(kind, Struct):
         return kind, None
     return None, None
+
+
+def _is_tagged(struct: type[Struct], raw: Any) -> bool:
+    config = struct.__struct_config__
+    return isinstance(raw, dict) and config.tag is not None and raw.get(config.tag_field) == config.tag
 
 
 def id_flaws(value: Struct, path: str) -> Iterator[Reason]:
@@ -371,7 +393,7 @@ def _is_id(kind: Any) -> bool:
 
 def unknown_members(kind: Any, raw: Any, path: str = "") -> Iterator[str]:
     """Name the members of a body that its type does not know, so that a misspelt field does not vanish."""
-    struct, item = _shape(kind)
+    struct, item = _shape(kind, raw)
     if struct is not None and isinstance(raw, dict):
         fields = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
         if struct.__struct_config__.tag_field:

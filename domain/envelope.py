@@ -13,6 +13,24 @@ from domain.identifiers import Id
 Classification = Literal["public", "internal", "confidential", "secret", "top-secret"]
 
 
+DEPTH_MAX = 32
+
+
+def shallow(name: str, value: object) -> None:
+    """Refuse JSON nested so deeply that comparing or writing it might not end well. Raises ValueError."""
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > DEPTH_MAX:
+            raise ValueError(f"`{name}` is nested more than {DEPTH_MAX} deep")
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+
+
 class Attachment(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A file that stands behind a fact, named by its hash."""
 

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, field
 
 from domain.calendar import Instant, Window, half_open
 from domain.catalogue import fact
-from domain.envelope import Payload
+from domain.envelope import Payload, shallow
 from domain.identifiers import Id
 from domain.numbers import ZERO, Currency, Share, UnsignedMoney, UnsignedQuantity, exact, exact_fields
 from domain.places import Gtin, Place
@@ -86,6 +86,9 @@ class PolicyPublished(Payload, frozen=True, kw_only=True):
     version: Id
     effective: Instant
     body: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        shallow("body", self.body)
 
 
 class Unit(Struct, frozen=True, kw_only=True, omit_defaults=True):
