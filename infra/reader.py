@@ -17,6 +17,7 @@ from nats.aio.subscription import Subscription
 
 from domain.errors import QudaoError
 from infra.connection import Connection
+from infra.delivery import place
 from infra.jetstream import JetStreamError, LogUnreachableError, ask, nanoseconds
 from infra.message import Message
 from infra.stream import STREAM, StreamState, stream_state
@@ -195,19 +196,16 @@ class Reader:
         if not reply:
             self._told(headers)
             return
-        # $JS.ACK.<stream>.<consumer>.<tries>.<sequence>.<delivered>.<time>.<pending>, a domain and an account
-        # before the stream where there are any
-        tokens = reply.split(b".")
-        at = 5 if len(tokens) == 9 else 7
+        sequence, number, recorded, waiting = place(reply)
         self._delivered += 1
-        if int(tokens[at + 1]) != self._delivered:
+        if number != self._delivered:
             self._lost = True
         if self._lost:
             self._wake.set()
             return
-        self._messages.append(Message(int(tokens[at]), int(tokens[at + 2]), subject.decode(), body))
+        self._messages.append(Message(sequence, recorded, subject.decode(), body))
         self._owed -= 1
-        self._caught_up = tokens[at + 3] == b"0"
+        self._caught_up = waiting == 0
         if self._caught_up or len(self._messages) >= self._batch_max:
             self._wake.set()
 
@@ -276,7 +274,7 @@ class Reader:
 
 
 async def read_one(client: Client, sequence: int, *, from_leader: bool = False) -> Message | None:
-    """Read one message; None where there is none. A replica that lags may answer unless the leader is asked."""
+    """Read one message; None where there is none. Unless the leader is asked, a lagging replica may answer."""
     if from_leader:
         return await _from_leader(client, sequence)
     try:

@@ -1,0 +1,217 @@
+"""The live end of the log, as a FastStream batch subscriber that neither skips nor swallows."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from time import monotonic
+
+import nats.errors
+from faststream import AckPolicy
+from faststream.nats import JStream, NatsBroker, PullSub
+from faststream.nats.message import NatsBatchMessage
+from nats.aio.msg import Msg
+from nats.errors import ConnectionClosedError
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy as ServerAckPolicy
+from nats.js.api import ConsumerConfig, DeliverPolicy
+from nats.js.errors import ServiceUnavailableError
+
+from infra.delivery import place
+from infra.jetstream import JetStreamError, LogUnreachableError
+from infra.message import Message
+from infra.reader import LogHoleError, LogShrunkError
+from infra.stream import STREAM, SUBJECTS, StreamState, stream_state
+
+log = logging.getLogger("qudao.log")
+
+Handle = Callable[[list[Message]], Awaitable[None]]
+
+SILENT_SECONDS = 2.0
+RETRY_SECONDS = 0.2
+IDLE_SECONDS = 60
+
+
+def log_broker(url: str, name: str) -> NatsBroker:
+    """Make a broker whose connection is never given up and whose errors discard no event."""
+    return NatsBroker(
+        url.split(","),
+        name=name,
+        max_reconnect_attempts=-1,  # the default gives up after two minutes, and then FastStream spins
+        reconnect_time_wait=0.5,  # type: ignore[arg-type]  # declared int, used in sleep()
+        ping_interval=20,
+        drain_timeout=5,
+        apply_types=False,  # raw messages in: validation happens where events are decoded
+        ack_policy=AckPolicy.MANUAL,  # the default discards what a handler failed on
+        logger=logging.getLogger("qudao.faststream"),
+        log_level=logging.DEBUG,  # two lines a batch
+    )
+
+
+async def tail(
+    broker: NatsBroker,
+    after: int,
+    handle: Handle,
+    *,
+    batch_max: int = 1000,
+    batch_seconds: float = 0.02,
+    silent_seconds: float = SILENT_SECONDS,
+) -> None:
+    """Hand every message after a position to `handle`, once, in order, until cancelled.
+
+    The broker must be connected. What `handle` raises ends the tail and is raised here; so are LogHoleError,
+    LogShrunkError, and LogUnreachableError once the connection is closed for good. A batch in hand when the
+    tail is cancelled is finished first.
+    """
+    end = _End(await stream_state(broker.connection), after, handle)
+    subscribed = False
+    while True:
+        end.renew()
+        subscriber = broker.subscriber(
+            SUBJECTS[0],
+            stream=JStream(STREAM, declare=False),  # declaring would change the stream
+            pull_sub=PullSub(batch=True, batch_size=batch_max, timeout=batch_seconds),
+            config=_from_sequence(end.handled + 1),
+            decoder=_raw,
+            persistent=False,
+            title="channel log",
+        )
+        subscriber(end.take)
+        try:
+            await subscriber.start()
+            subscribed = True
+            _report_loss(subscriber.subscription, end)
+            await _watch(broker, end, silent_seconds)
+        except nats.errors.Error as error:  # the server is away, or not yet ready
+            if not subscribed or broker.connection.is_closed:
+                raise LogUnreachableError(f"the live end of the log is out of reach: {error}") from error
+            await asyncio.sleep(RETRY_SECONDS)
+        finally:
+            await subscriber.stop()
+        log.warning("the live end of the log is subscribed anew after sequence %d", end.handled)
+
+
+class _End:
+    """The end of the log as handled so far, and why the present subscription cannot go on."""
+
+    def __init__(self, state: StreamState, after: int, handle: Handle) -> None:
+        self.handled = after
+        self.failure: Exception | None = None
+        self._handle = handle
+        self._created = state.created
+        self.check(state)
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin a subscription; its deliveries are counted from one."""
+        self.lost = False
+        self.busy = False
+        self.heard = monotonic()
+        self.stirred = asyncio.Event()
+        self._number = 0
+
+    def check(self, state: StreamState) -> None:
+        """Refuse a log that is not the one read so far."""
+        if state.created != self._created:
+            raise LogShrunkError(f"the stream {STREAM} was made anew while it was read")
+        if state.last_sequence < self.handled:
+            raise LogShrunkError(
+                f"the log ends at {state.last_sequence}, before {self.handled}: it lost its end"
+            )
+
+    def lose(self) -> None:
+        """Give the present subscription up."""
+        self.lost = True
+        self.stirred.set()
+
+    async def take(self, raw: list[Msg]) -> None:
+        """Hand on what follows; FastStream would log and forget an exception, so it is kept for `tail`."""
+        if self.lost or self.failure is not None:
+            return
+        self.busy = True
+        try:
+            if batch := self._following(raw):
+                await self._handle(batch)
+                self.handled = batch[-1].sequence
+        except Exception as error:
+            self.failure = error
+        finally:
+            self.busy = False
+            self.heard = monotonic()
+            if self.failure is not None:
+                self.stirred.set()
+
+    def _following(self, raw: list[Msg]) -> list[Message]:
+        batch: list[Message] = []
+        following = self.handled + 1
+        for message in raw:
+            sequence, number, recorded, _ = place(message.reply.encode())
+            self._number += 1
+            if number != self._number:  # delivered to a connection that was lost meanwhile
+                self.lose()
+                break
+            if sequence > following:
+                self.failure = LogHoleError(following, sequence)
+                break
+            if sequence == following:
+                batch.append(Message(sequence, recorded, message.subject, message.data))
+                following += 1
+        return batch
+
+
+async def _watch(broker: NatsBroker, end: _End, silent_seconds: float) -> None:
+    """Return when the subscription is to be made anew, raise when nothing can follow."""
+    while True:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(silent_seconds / 2):
+                await end.stirred.wait()
+        if end.failure is not None:
+            raise end.failure
+        if broker.connection.is_closed:
+            raise LogUnreachableError("the connection to the log is closed for good")
+        if not end.lost and (end.busy or monotonic() - end.heard < silent_seconds):
+            continue
+        try:
+            state = await stream_state(broker.connection)
+        except LogUnreachableError:
+            continue
+        except JetStreamError as error:
+            if not error.passing:
+                raise
+            continue
+        end.check(state)
+        if end.lost or (state.last_sequence > end.handled and not end.busy):
+            return
+
+
+def _report_loss(subscription: JetStreamContext.PullSubscription | None, end: _End) -> None:
+    """Let a consumer that is gone be known at once; FastStream drops the error and asks again, unpausing."""
+    assert subscription is not None
+    fetch = subscription.fetch
+
+    async def watched(batch: int = 1, timeout: float | None = 5, heartbeat: float | None = None) -> list[Msg]:  # noqa: ASYNC109
+        try:
+            return await fetch(batch, timeout, heartbeat)
+        except (ConnectionClosedError, ServiceUnavailableError):
+            end.lose()
+            await asyncio.sleep(RETRY_SECONDS)
+            raise
+
+    subscription.fetch = watched  # type: ignore[method-assign]
+
+
+def _from_sequence(sequence: int) -> ConsumerConfig:
+    return ConsumerConfig(
+        deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+        opt_start_seq=sequence,
+        ack_policy=ServerAckPolicy.NONE,
+        inactive_threshold=IDLE_SECONDS,
+        mem_storage=True,
+        num_replicas=1,
+    )
+
+
+async def _raw(message: NatsBatchMessage) -> list[Msg]:
+    return message.raw_message
