@@ -164,7 +164,7 @@ class Catalogue:
             self._check(entry, event, data, family, dealer, body)
         return Recorded(
             sequence,
-            recorded_ns,
+            recorded_ns // 1000,
             entry.name,
             family,
             dealer,

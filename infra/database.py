@@ -225,7 +225,7 @@ class Database:
         """Let every name people ask for show the given versions, within the caller's transaction."""
         names: dict[str, list[str]] = {}
         for row, version in live:
-            columns = ", ".join(column.name for column in Codec(row).columns)
+            columns = quoted(column.name for column in Codec(row).columns)
             names.setdefault(TABLES[row].view, []).append(f"SELECT {columns} FROM {physical(row, version)}")
         for name, selects in sorted(names.items()):
             run(f"DROP VIEW IF EXISTS {name}", ())
@@ -274,6 +274,11 @@ def physical(row: type[Row], version: str) -> str:
     return f"{TABLES[row].name}__{version}"
 
 
+def quoted(names: Iterable[str]) -> str:
+    """Column names as SQL, some of which are words of SQL."""
+    return ", ".join(f'"{name}"' for name in names)
+
+
 def now_us() -> int:
     """The projector's own clock; never part of a fold."""
     return int(datetime.now(UTC).timestamp() * 1_000_000)
@@ -300,28 +305,28 @@ class Sql:
         return "json_array_elements(%s::json)" if self.postgresql else "json_each(?)"
 
     def load(self, table: str, codec: Codec) -> str:
-        names = ", ".join(c.name for c in codec.columns)
-        key = ", ".join(codec.table.key)
+        names = quoted(c.name for c in codec.columns)
+        key = quoted(codec.table.key)
         wanted = self._values(codec.columns[: codec.key_width])
         return f"SELECT {names} FROM {table} WHERE ({key}) IN (SELECT {wanted} FROM {self.each})"
 
     def scan(self, table: str, codec: Codec, width: int, bounds: Sequence[str]) -> str:
-        names = ", ".join(c.name for c in codec.columns)
+        names = quoted(c.name for c in codec.columns)
         key = codec.table.key
         mark = "%s" if self.postgresql else "?"
-        where = [f"{name} = {mark}" for name in key[:width]] + [f"{key[width]} {op} {mark}" for op in bounds]
-        return f"SELECT {names} FROM {table} WHERE {' AND '.join(where)} ORDER BY {', '.join(key)}"
+        where = [f'"{name}" = {mark}' for name in key[:width]] + [f'"{key[width]}" {op} {mark}' for op in bounds]
+        return f"SELECT {names} FROM {table} WHERE {' AND '.join(where)} ORDER BY {quoted(key)}"
 
     def upsert(self, table: str, codec: Codec) -> str:
         names = [c.name for c in codec.columns]
         key = codec.table.key
-        changed = [f"{name} = excluded.{name}" for name in names if name not in key]
+        changed = [f'"{name}" = excluded."{name}"' for name in names if name not in key]
         return (
-            f"INSERT INTO {table} ({', '.join(names)}) SELECT {self._values(codec.columns)} FROM {self.each}"
-            f" WHERE true ON CONFLICT ({', '.join(key)}) DO UPDATE SET {', '.join(changed)}"
+            f"INSERT INTO {table} ({quoted(names)}) SELECT {self._values(codec.columns)} FROM {self.each}"
+            f" WHERE true ON CONFLICT ({quoted(key)}) DO UPDATE SET {', '.join(changed)}"
         )
 
     def delete(self, table: str, codec: Codec) -> str:
-        key = ", ".join(codec.table.key)
+        key = quoted(codec.table.key)
         gone = self._values(codec.columns[: codec.key_width])
         return f"DELETE FROM {table} WHERE ({key}) IN (SELECT {gone} FROM {self.each})"

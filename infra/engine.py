@@ -100,7 +100,7 @@ class Engine:
                 (self.members if position.sequence == self.position.sequence else self.behind).append(member)
         if self.position.status == LIVE:
             with self.database.transaction() as run:
-                self.database.point_views(run, self._live_tables())
+                self.database.point_views(run, self.live_tables())
         self._hashes = (bytes.fromhex(self.position.leaf), bytes.fromhex(self.position.chain) or START)
 
     def _wanted(self, projection: Projection, found: Iterable[Position]) -> list[Position]:
@@ -315,7 +315,7 @@ class Engine:
             self.members = [m for m in self.members if m not in replaced] + [member]
             member.position = level
             if level.status == LIVE:
-                self.database.point_views(run, self._live_tables())
+                self.database.point_views(run, self.live_tables())
 
     def promote(self) -> None:
         """A new version of stage 0 has caught up with the log: let it and its members serve instead of the old."""
@@ -338,10 +338,10 @@ class Engine:
                 live = msgspec.structs.replace(member.position, status=LIVE)
                 self.database.move(run, Move(member.position, live))
                 member.position = live
-            self.database.point_views(run, self._live_tables())
+            self.database.point_views(run, self.live_tables())
 
-    def _live_tables(self) -> list[tuple[type[Row], str]]:
-        tables = [(row, self.version) for row in ROWS]
+    def live_tables(self) -> list[tuple[type[Row], str]]:
+        tables: list[tuple[type[Row], str]] = [(row, self.version) for row in ROWS]
         served = {}
         for member in (*self.behind, *self.members):
             if member.position.status in (LIVE, STOPPED):

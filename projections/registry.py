@@ -1,0 +1,9 @@
+"""All projections, in the order they fold."""
+
+from __future__ import annotations
+
+from projections.orders import ORDERS
+from projections.projection import Projection
+from projections.stock import STOCK
+
+PROJECTIONS: tuple[Projection, ...] = (ORDERS, STOCK)

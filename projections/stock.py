@@ -1,0 +1,510 @@
+"""Stock by location, product and lot: the last count plus the moves after it, what is in transit, what is on order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from decimal import Decimal
+
+from msgspec import Struct
+
+from domain.deliveries import DeliveryDispatched, DeliveryReceived, GoodsExchanged, ReturnReceived
+from domain.numbers import ZERO, Quantity
+from domain.orders import OrderPlaced
+from domain.stock import BalanceOpened, SelloutReported, StockCounted, StockMoved
+from projections.documents import Change, Document
+from projections.flags import Flag, mark
+from projections.orders import closed_at, lines_of
+from projections.projection import Projection
+from projections.rows import Key, Row, Rows, table
+
+Bucket = tuple[str, str, str]  # location, SKU, lot; an empty lot: not told apart
+
+
+@table(
+    "stock_levels",
+    key=("location", "sku", "lot"),
+    home="shared",
+    indexes=(("sku", "location"),),
+    scan=1,
+)
+class StockLevel(Row):
+    """What is at a location of one product and lot. An empty lot is stock whose lot nobody named."""
+
+    location: str
+    sku: str
+    lot: str
+    on_hand: Quantity = ZERO  # by the last count and the moves after it; below zero is flagged, never refused
+    blocked: Quantity = ZERO  # of it
+    in_transit: Quantity = ZERO  # dispatched to this location and not yet arrived, short, damaged or refused
+    on_order: Quantity = ZERO  # ordered for this location and not yet dispatched
+    counted: Quantity = ZERO
+    counted_at: datetime | None = None
+    counted_sequence: int = 0
+    last_move: datetime | None = None
+
+
+@table("stock_moves", key=("location", "sku", "lot", "at"), home="shared", scan=3)
+class StockMove(Row):
+    """What changed at one instant in one bucket."""
+
+    location: str
+    sku: str
+    lot: str
+    at: datetime
+    on_hand: Quantity = ZERO
+    blocked: Quantity = ZERO
+    in_transit: Quantity = ZERO
+
+
+@table("stock_counts", key=("location", "sku", "lot", "at", "document"), home="shared", scan=3)
+class StockCount(Row):
+    """What was counted. Without a lot it is the product's whole stock; without a SKU, all that was not named: none."""
+
+    location: str
+    sku: str
+    lot: str
+    at: datetime
+    document: str
+    quantity: Quantity = ZERO
+    sequence: int = 0
+
+
+class Dispatched(Struct, frozen=True):
+    """What one delivery took of an order's product."""
+
+    at: datetime
+    delivery: str
+    quantity: Quantity
+
+
+@table("order_items", key=("dealer", "order", "sku"), indexes=(("location", "sku"),))
+class OrderItem(Row):
+    """One product of one order, and how much of it is still to be dispatched."""
+
+    dealer: str
+    order: str
+    sku: str
+    location: str = ""
+    ordered: Quantity = ZERO
+    placed: datetime | None = None
+    closed: datetime | None = None
+    dispatches: tuple[Dispatched, ...] = ()
+
+
+@table("stock_flags", key=("dealer", "kind", "subject"), view="flags")
+class StockFlag(Flag):
+    """Stock below zero; the subject is location/SKU/lot, the dealer is empty."""
+
+
+class Effects(Struct):
+    """What one document does to stock, wherever it stands: all a fold has to take off or put on."""
+
+    moves: dict[tuple[str, str, str, datetime], tuple[Decimal, Decimal, Decimal]]
+    counts: dict[tuple[str, str, str, datetime], tuple[Decimal, int]]
+
+    def move(
+        self,
+        bucket: Bucket,
+        at: datetime,
+        on_hand: Decimal = ZERO,
+        blocked: Decimal = ZERO,
+        in_transit: Decimal = ZERO,
+    ) -> None:
+        key = (*bucket, at)
+        held = self.moves.get(key)
+        if held is not None:
+            on_hand, blocked, in_transit = held[0] + on_hand, held[1] + blocked, held[2] + in_transit
+        self.moves[key] = on_hand, blocked, in_transit
+
+    def count(self, bucket: Bucket, at: datetime, quantity: Decimal, sequence: int) -> None:
+        held = self.counts.get((*bucket, at))
+        self.counts[(*bucket, at)] = quantity + (held[0] if held is not None else ZERO), sequence
+
+
+def effects(document: Document | None) -> Effects:
+    """What a document's statements do to stock; nothing for a document that does not stand."""
+    found = Effects({}, {})
+    if document is not None:
+        _EFFECTS[document.kind](document, found)
+    return found
+
+
+def _delivery(document: Document, found: Effects) -> None:
+    dispatched = document.one(DeliveryDispatched)
+    receipts = sorted(document.each(DeliveryReceived), key=lambda r: (r.data.arrived, r.sequence))
+    to = document.dealer
+    under_way: dict[tuple[str, str], Decimal] = {}
+    if dispatched is not None:
+        data, at = dispatched.data, document.opened(DeliveryDispatched) or dispatched.time
+        to = data.to or to
+        for line in data.lines:
+            lot = line.lot or ""
+            if data.from_ is not None:
+                found.move((data.from_, line.sku, lot), at, -line.quantity)
+            found.move((to, line.sku, lot), at, in_transit=line.quantity)
+            under_way[line.sku, lot] = under_way.get((line.sku, lot), ZERO) + line.quantity
+    for receipt in receipts:
+        arrived = receipt.data.arrived
+        for taken in receipt.data.lines:
+            found.move((to, taken.sku, taken.lot or ""), arrived, taken.accepted)
+            resolved = (
+                taken.accepted + (taken.short or ZERO) + (taken.damaged or ZERO) + (taken.refused or ZERO)
+            )
+            if dispatched is not None:
+                for lot, quantity in _arrive(under_way, taken.sku, taken.lot, resolved):
+                    found.move((to, taken.sku, lot), max(arrived, at), in_transit=-quantity)
+
+
+def _arrive(
+    under_way: dict[tuple[str, str], Decimal], sku: str, lot: str | None, quantity: Decimal
+) -> Iterator[tuple[str, Decimal]]:
+    """Take what has arrived from what is under way: its own lot first, then whatever lot there is."""
+    own = [(sku, lot)] if lot is not None and (sku, lot) in under_way else []
+    for key in own + [key for key in under_way if key[0] == sku and key not in own]:
+        step = min(quantity, under_way[key])
+        if step > ZERO:
+            under_way[key] -= step
+            quantity -= step
+            yield key[1], step
+
+
+def _return(document: Document, found: Effects) -> None:
+    if (event := document.one(ReturnReceived)) is not None:
+        sign = -1 if event.data.direction == "to_company" else 1
+        for line in event.data.lines:
+            found.move((document.dealer, line.sku, line.lot or ""), event.effective, sign * line.quantity)
+
+
+def _exchange(document: Document, found: Effects) -> None:
+    """With an outlet, the dealer takes `in` and gives `out`; without one, it is the company that does."""
+    if (event := document.one(GoodsExchanged)) is None:
+        return
+    outlet = event.data.outlet
+    for sign, lines in ((1, event.data.in_), (-1, event.data.out)):
+        for line in lines:
+            quantity, lot = sign * line.quantity, line.lot or ""
+            found.move((document.dealer, line.sku, lot), event.effective, quantity if outlet else -quantity)
+            if outlet:
+                found.move((outlet, line.sku, lot), event.effective, -quantity)
+
+
+_SIGNS = {"in": 1, "out": -1, "transfer": -1, "adjust": 1, "scrap": -1}
+
+
+def _movement(document: Document, found: Effects) -> None:
+    event = document.one(StockMoved)
+    if event is None or event.data.delivery is not None:
+        return
+    data, at = event.data, document.opened(StockMoved) or event.time
+    for line in data.lines:
+        lot = line.lot or ""
+        if data.kind in ("block", "release"):
+            blocked = line.quantity if data.kind == "block" else -line.quantity
+            found.move((data.location, line.sku, lot), at, blocked=blocked)
+            continue
+        found.move((data.location, line.sku, lot), at, _SIGNS[data.kind] * line.quantity)
+        if data.kind == "transfer" and data.to_location is not None:
+            found.move((data.to_location, line.sku, lot), at, line.quantity)
+
+
+def _count(document: Document, found: Effects) -> None:
+    event = document.one(StockCounted)
+    if event is None:
+        return
+    if event.data.scope == "full":
+        found.count((event.data.location, "", ""), event.data.at, ZERO, event.sequence)
+    for line in event.data.lines:
+        bucket = (event.data.location, line.sku, line.lot or "")
+        found.count(bucket, event.data.at, line.quantity, event.sequence)
+
+
+def _balance(document: Document, found: Effects) -> None:
+    event = document.one(BalanceOpened)
+    if event is None or event.data.kind != "stock":
+        return
+    for line in event.data.lines:
+        if line.sku is not None and line.quantity is not None:
+            bucket = (event.data.location or document.dealer, line.sku, line.lot or "")
+            found.count(bucket, event.data.as_of, line.quantity, event.sequence)
+
+
+def _sellout(document: Document, found: Effects) -> None:
+    """What a dealer sold on has left it by the end of the reported period."""
+    event = document.one(SelloutReported)
+    if event is None:
+        return
+    data = event.data
+    for line in data.lines:
+        lot = line.lot or ""
+        if data.flow == "secondary":
+            found.move((document.dealer, line.sku, lot), data.to, -line.quantity)
+            if data.outlet is not None:
+                found.move((data.outlet, line.sku, lot), data.to, line.quantity)
+        elif data.outlet is not None:
+            found.move((data.outlet, line.sku, lot), data.to, -line.quantity)
+
+
+_EFFECTS = {
+    "delivery": _delivery,
+    "return": _return,
+    "exchange": _exchange,
+    "movement": _movement,
+    "count": _count,
+    "balance": _balance,
+    "report": _sellout,
+}
+
+
+class Item(Struct, frozen=True):
+    """What an order's own document says of one product."""
+
+    location: str
+    ordered: Decimal
+    placed: datetime | None
+    closed: datetime | None
+
+
+def items(document: Document | None) -> dict[str, Item]:
+    """What an order asks for, by SKU."""
+    if document is None or document.kind != "order":
+        return {}
+    event = document.one(OrderPlaced)
+    place = event.data.ship_to.id if event is not None and event.data.ship_to is not None else None
+    placed, closed = document.opened(OrderPlaced), closed_at(document)
+    found: dict[str, Item] = {}
+    for line in lines_of(document):
+        ordered = line.quantity + (found[line.sku].ordered if line.sku in found else ZERO)
+        found[line.sku] = Item(place or document.dealer, ordered, placed, closed)
+    return found
+
+
+def dispatches(document: Document | None) -> dict[tuple[str, str], Dispatched]:
+    """What a delivery took, by order and SKU."""
+    found: dict[tuple[str, str], Dispatched] = {}
+    if document is not None and document.kind == "delivery":
+        event = document.one(DeliveryDispatched)
+        if event is not None and event.data.order is not None:
+            at = document.opened(DeliveryDispatched) or event.time
+            for line in event.data.lines:
+                key = (event.data.order, line.sku)
+                quantity = line.quantity + (found[key].quantity if key in found else ZERO)
+                found[key] = Dispatched(at, document.id, quantity)
+    return found
+
+
+def open_quantity(item: OrderItem, at: datetime | None = None) -> Decimal:
+    """What is still to be dispatched: nothing once closed, and never below zero."""
+    if item.placed is None or (at is not None and item.placed > at):
+        return ZERO
+    if item.closed is not None and (at is None or item.closed <= at):
+        return ZERO
+    gone = [d.quantity for d in item.dispatches if at is None or d.at <= at]
+    return max(ZERO, item.ordered - sum(gone, ZERO))
+
+
+def keys(change: Change) -> Iterator[tuple[type[Row], Key]]:
+    """The rows a change touches first."""
+    dealer = change.document.dealer
+    if change.kind == "order":
+        for document in (change.before, change.after):
+            for sku, item in items(document).items():
+                yield OrderItem, (dealer, change.document.id, sku)
+                yield StockLevel, (item.location, sku, "")
+        return
+    for document in (change.before, change.after):
+        if document is None:
+            continue
+        done = effects(document)
+        for move in done.moves:
+            yield StockMove, move
+            yield StockLevel, move[:3]
+        for location, sku, lot, at in done.counts:
+            yield StockCount, (location, sku, lot, at, document.id)
+            if sku:
+                yield StockLevel, (location, sku, lot)
+        for order, sku in dispatches(document):
+            yield OrderItem, (dealer, order, sku)
+            yield StockLevel, (document.dealer, sku, "")
+
+
+def fold(change: Change, rows: Rows) -> None:
+    """Take off what the document did before and put on what it does now."""
+    if change.kind == "order":
+        _fold_items(change, rows)
+        return
+    if change.kind == "delivery":
+        _fold_dispatches(change, rows)
+    old, new = effects(change.before), effects(change.after)
+    for bucket in _fold_counts(change, rows, old, new):
+        _recount(change, rows, bucket)
+    nothing = (ZERO, ZERO, ZERO)
+    for key in {**old.moves, **new.moves}:
+        before, after = old.moves.get(key, nothing), new.moves.get(key, nothing)
+        if before != after:
+            _move(change, rows, key, [now - was for was, now in zip(before, after, strict=True)])
+
+
+def _move(change: Change, rows: Rows, key: tuple[str, str, str, datetime], delta: list[Decimal]) -> None:
+    move = rows.edit(StockMove, *key)
+    move.on_hand += delta[0]
+    move.blocked += delta[1]
+    move.in_transit += delta[2]
+    level = rows.edit(StockLevel, *key[:3])
+    was = level.on_hand
+    level.blocked += delta[1]
+    level.in_transit += delta[2]
+    if level.counted_at is None or key[3] > level.counted_at:
+        level.on_hand += delta[0]
+    if level.last_move is None or level.last_move < key[3]:
+        level.last_move = key[3]
+    if level.counted_at is None and not (
+        level.on_hand or level.blocked or level.in_transit or level.on_order
+    ):
+        level.last_move = _last_move(rows, key[:3])
+    _mark_negative(change, rows, level, was)
+
+
+def _last_move(rows: Rows, bucket: Bucket) -> datetime | None:
+    """Where a bucket is back at nothing, whether anything ever moved in it."""
+    found = [m.at for m in rows.range(StockMove, *bucket) if m.on_hand or m.blocked or m.in_transit]
+    return max(found) if found else None
+
+
+def _fold_counts(change: Change, rows: Rows, old: Effects, new: Effects) -> list[Bucket]:
+    """Store the counts of a document; the buckets whose last count may be another one now."""
+    changed = [key for key in {**old.counts, **new.counts} if old.counts.get(key) != new.counts.get(key)]
+    buckets: dict[Bucket, None] = {}
+    for location, sku, lot, at in changed:
+        row = rows.edit(StockCount, location, sku, lot, at, change.document.id)
+        row.quantity, row.sequence = new.counts.get((location, sku, lot, at), (ZERO, 0))
+        if sku and lot:
+            buckets[location, sku, lot] = None
+            continue
+        if sku:
+            buckets[location, sku, ""] = None
+        for level in rows.range(StockLevel, location):
+            if not sku or level.sku == sku:
+                buckets[level.location, level.sku, level.lot] = None
+    return list(buckets)
+
+
+def _recount(change: Change, rows: Rows, bucket: Bucket) -> None:
+    """Set a bucket to its last count and the moves after it."""
+    level = rows.edit(StockLevel, *bucket)
+    was = level.on_hand
+    last = last_count(bucket, _counts(rows, bucket))
+    level.counted, level.counted_at, level.counted_sequence = last
+    level.on_hand = level.counted
+    if level.last_move is not None and (level.counted_at is None or level.last_move > level.counted_at):
+        for move in rows.range(StockMove, *bucket, since=level.counted_at):
+            if level.counted_at is None or move.at > level.counted_at:
+                level.on_hand += move.on_hand
+    _mark_negative(change, rows, level, was)
+
+
+def _counts(rows: Rows, bucket: Bucket) -> Iterator[StockCount]:
+    location, sku, lot = bucket
+    for name in {(sku, lot), (sku, ""), ("", "")}:
+        yield from rows.range(StockCount, location, *name)
+
+
+def last_count(
+    bucket: Bucket, counts: Iterable[StockCount], at: datetime | None = None
+) -> tuple[Decimal, datetime | None, int]:
+    """The last word on a bucket, as (quantity, instant, sequence): of the lot, the whole product, or the location.
+
+    A count of the whole product says none for each of its lots by name; a full count says none for what it does
+    not name. At one instant the later sequence wins, and within one count what is named.
+    """
+    best: tuple[datetime, int, int] | None = None
+    quantity = ZERO
+    for count in counts:
+        if not count.sequence or (at is not None and count.at > at):
+            continue
+        rank = (count.at, count.sequence, bool(count.sku) + bool(count.lot))
+        if best is None or rank > best:
+            best = rank
+            quantity = count.quantity if (count.sku, count.lot) == bucket[1:] else ZERO
+    return (ZERO, None, 0) if best is None else (quantity, best[0], best[1])
+
+
+def _fold_items(change: Change, rows: Rows) -> None:
+    old, new = items(change.before), items(change.after)
+    for sku in {**old, **new}:
+        if old.get(sku) == new.get(sku):
+            continue
+        row = rows.edit(OrderItem, change.document.dealer, change.document.id, sku)
+        was, place = open_quantity(row), row.location
+        item = new.get(sku) or Item("", ZERO, None, None)
+        row.location, row.ordered, row.placed, row.closed = (
+            item.location,
+            item.ordered,
+            item.placed,
+            item.closed,
+        )
+        _reorder(rows, place, sku, -was)
+        _reorder(rows, row.location, sku, open_quantity(row))
+
+
+def _fold_dispatches(change: Change, rows: Rows) -> None:
+    old, new = dispatches(change.before), dispatches(change.after)
+    for order, sku in {**old, **new}:
+        if old.get((order, sku)) == new.get((order, sku)):
+            continue
+        row = rows.edit(OrderItem, change.document.dealer, order, sku)
+        was = open_quantity(row)
+        kept = [d for d in row.dispatches if d.delivery != change.document.id]
+        if (order, sku) in new:
+            kept.append(new[order, sku])
+        row.dispatches = tuple(sorted(kept, key=lambda d: (d.at, d.delivery)))
+        _reorder(rows, row.location, sku, open_quantity(row) - was)
+
+
+def _reorder(rows: Rows, location: str, sku: str, delta: Decimal) -> None:
+    if delta:
+        rows.edit(StockLevel, location, sku, "").on_order += delta
+
+
+def _mark_negative(change: Change, rows: Rows, level: StockLevel, was: Decimal) -> None:
+    if (level.on_hand < ZERO) != (was < ZERO):
+        subject = f"{level.location}/{level.sku}/{level.lot}"
+        mark(rows, StockFlag, change.event, ("", "negative_stock", subject), level.on_hand < ZERO)
+
+
+def level_at(
+    level: StockLevel,
+    moves: Iterable[StockMove],
+    counts: Iterable[StockCount],
+    ordered: Iterable[OrderItem],
+    at: datetime,
+) -> StockLevel:
+    """A level as it was true at an instant, from its moves, the counts that bear on it, and the order items.
+
+    `counts` are those of the lot, of the product and of the location as a whole; `ordered` the items of the
+    location and product, which belong to the bucket without a lot.
+    """
+    bucket = (level.location, level.sku, level.lot)
+    found = StockLevel(*bucket)
+    found.counted, found.counted_at, found.counted_sequence = last_count(bucket, counts, at)
+    found.on_hand = found.counted
+    for move in moves:
+        if move.at <= at:
+            found.blocked += move.blocked
+            found.in_transit += move.in_transit
+            found.last_move = move.at if found.last_move is None else max(found.last_move, move.at)
+            if found.counted_at is None or move.at > found.counted_at:
+                found.on_hand += move.on_hand
+    if not level.lot:
+        found.on_order = sum([open_quantity(item, at) for item in ordered], ZERO)
+    return found
+
+
+STOCK = Projection(
+    name="stock",
+    rows=(StockLevel, StockMove, StockCount, OrderItem, StockFlag),
+    kinds=frozenset({"order", *_EFFECTS}),
+    keys=keys,
+    fold=fold,
+    modules=("projections.stock", "projections.orders"),
+)
