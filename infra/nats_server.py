@@ -87,13 +87,14 @@ class NatsServer:
         binary: Path | None = None,
         sync_always: bool = True,
         healthy_within_seconds: float = 30,
+        lock_within_seconds: float = 5,
     ) -> Self:
         """Start a server on `data` and return once it is healthy; port 0 takes a free one."""
         executable = find_binary(binary)
         data = data.resolve()
         log = data / "nats.log"
         _refuse_taken(port)
-        lock = _lock(data)
+        lock = _lock(data, lock_within_seconds)
         # The parent-death signal follows the *thread* that forked; this one lives as long as the server.
         spawner = ThreadPoolExecutor(1, thread_name_prefix="nats-server")
         try:
@@ -177,7 +178,7 @@ def _refuse_taken(port: int) -> None:
             ) from error
 
 
-def _lock(data: Path, patience_seconds: float = 5) -> int:
+def _lock(data: Path, patience_seconds: float) -> int:
     """Take the folder, waiting a little for a predecessor that is still ending."""
     try:
         data.mkdir(parents=True, exist_ok=True)
