@@ -90,7 +90,7 @@ class Engine:
         self.position = known.get((INDEX, self.version)) or self._create(
             INDEX, self.version, LIVE if first else BUILDING
         )
-        self._check_log(self.position)
+        self._check_identity(self.position)
         self.members: list[Member] = []
         self.behind: list[Member] = []
         for projection in self._projections:
@@ -126,7 +126,17 @@ class Engine:
         insert_position(self.database, position)
         return position
 
-    def _check_log(self, position: Position) -> None:
+    def check_log(self, log: Log, last_sequence: int) -> None:
+        """Refuse a log that was replaced, or that ends before the position. Raises LogError."""
+        self.log = log
+        self._check_identity(self.position)
+        if last_sequence < self.position.sequence:
+            raise LogError(
+                f"the log ends at {last_sequence}, but {self.position.sequence} was folded: it was cut. Restore it "
+                "from a backup, or build a new database from this log"
+            )
+
+    def _check_identity(self, position: Position) -> None:
         if (position.store_id, position.stream_created) != (self.log.store_id, self.log.created):
             raise LogError(
                 f"the database was made from the log {position.store_id} (created {position.stream_created}), but "
@@ -316,6 +326,22 @@ class Engine:
             member.position = level
             if level.status == LIVE:
                 self.database.point_views(run, self.live_tables())
+
+    def look_for_rebuilds(self) -> None:
+        """Take up versions that were entered among the positions since the engine was opened."""
+        at_work = {(m.projection.name, m.position.version) for m in (*self.members, *self.behind)}
+        found = self.database.positions()
+        for projection in self._projections:
+            for position in self._wanted(projection, found):
+                if position.status == BUILDING and (projection.name, position.version) not in at_work:
+                    cache = Cache(self.database, projection.rows, position.version, self._rows_max)
+                    self.behind.append(Member(projection, cache, position))
+
+    def note_error(self, error: str) -> None:
+        """Write down why the projector stops, for /health to show."""
+        noted = msgspec.structs.replace(self.position, error=error)
+        with self.database.transaction() as run:
+            self.database.move(run, Move(self.position, noted))
 
     def promote(self) -> None:
         """A new version of stage 0 has caught up with the log: let it and its members serve instead of the old."""
