@@ -33,6 +33,8 @@ def exact(name: str, value: Decimal, *, least: Decimal | None = None) -> None:
     """Refuse a decimal outside |x| < 10^12, with more than 6 places, or below `least`. Raises ValueError."""
     try:
         _fits(value, _LEAST)
+        if value.is_nan():  # a quiet one fits anywhere
+            raise InvalidOperation
     except DecimalException:
         if not value.is_finite():
             raise ValueError(f"`{name}` is not a finite number") from None
@@ -50,6 +52,8 @@ def exact_fields(of: Struct, *names: str, least: Decimal | None = None, most: De
         if value is not None:
             try:
                 _fits(value, _LEAST)
+                if value.is_nan():
+                    raise InvalidOperation
             except DecimalException:
                 exact(name, value)
             if least is not None and value < least:

@@ -13,7 +13,9 @@ from domain.texts import Name, Text
 
 Country = Annotated[str, Meta(pattern="^[A-Z]{2}$", max_length=2, description="ISO 3166-1 alpha-2")]
 Gln = Annotated[str, Meta(pattern="^[0-9]{13}$", max_length=13, description="GS1 global location number")]
-Gtin = Annotated[str, Meta(pattern="^[0-9]{8,14}(?!\\n)$", description="GS1 trade item number")]
+Gtin = Annotated[
+    str, Meta(pattern="^[0-9]{8,14}(?!\\n)$", max_length=14, description="GS1 trade item number")
+]
 
 
 class Address(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -112,6 +112,11 @@ class Empty(Struct, frozen=True, kw_only=True):
         exact_fields(self, "quantity", least=ZERO)
 
 
+Litres = Annotated[
+    Decimal, Meta(description="Of one base unit, in litres.", extra_json_schema={"minimum": 0})
+]
+
+
 @fact("product.listed.v1", families=("plans",), document="product")
 class ProductListed(Payload, frozen=True, kw_only=True):
     """A SKU, its base unit, and the units it is packed in."""
@@ -122,7 +127,7 @@ class ProductListed(Payload, frozen=True, kw_only=True):
     category: Id | None = None
     base_uom: Code
     units: Annotated[tuple[Unit, ...], Meta(max_length=50)] = ()
-    volume: Annotated[Decimal, Meta(description="Of one base unit, in litres.")] | None = None
+    volume: Litres | None = None
     shelf_life_days: Annotated[int, Meta(ge=0, le=36_600)] | None = None
     empties: Annotated[tuple[Empty, ...], Meta(max_length=20)] = ()
     must_sell: bool | None = None
