@@ -1,0 +1,147 @@
+"""How an answer is given: the media type asked for, how current it is, and nothing where nothing changed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from html import escape
+from urllib.parse import urlencode
+
+import msgspec
+from litestar import Response
+from litestar.datastructures import Headers
+
+from api import pages, sheets
+from api.fields import instant_text
+from api.problems import Problem
+from api.query import parameters
+from api.reading import Page, shown
+from api.views import View
+
+JSON, CSV, HTML = "application/json", "text/csv", "text/html"
+_FORMATS = {JSON: "json", CSV: "csv", HTML: "html"}
+_MEDIA_TYPES = {
+    "json": JSON,
+    "csv": CSV + "; header=present",
+    "html": HTML,
+}
+
+
+def chosen(accept: str | None, said: str, offered: Sequence[str] = (JSON, CSV, HTML)) -> str:
+    """The format to answer in: the one named, else the best of an Accept header; raises not_acceptable."""
+    if said:
+        return said
+    best, most = "", 0.0
+    for media_type in offered:
+        quality = _quality(accept or "*/*", media_type)
+        if quality > most:
+            best, most = media_type, quality
+    if not best:
+        raise Problem("not_acceptable", f"there are {', '.join(offered)}")
+    return _FORMATS[best]
+
+
+def _quality(accept: str, media_type: str) -> float:
+    """How much a media type is wanted; the most specific range that covers it says."""
+    found, depth = 0.0, -1
+    for part in accept.split(","):
+        wanted, *details = [piece.strip().lower() for piece in part.split(";")]
+        specific = {media_type: 2, media_type.split("/")[0] + "/*": 1, "*/*": 0}.get(wanted, -1)
+        if specific > depth:
+            depth, found = specific, 1.0
+            for detail in details:
+                if detail.startswith("q="):
+                    found = _number(detail[2:])
+    return found
+
+
+def _number(said: str) -> float:
+    try:
+        return min(1.0, max(0.0, float(said)))
+    except ValueError:
+        return 0.0
+
+
+def answer_page(
+    view: View, page: Page, format: str, path: str, query: bytes, headers: Headers
+) -> Response[bytes]:
+    """A page of rows or of sums."""
+    rows = shown(page)
+    following = _following(query, page.next)
+    extra: dict[str, str] = {}
+    if page.next:
+        extra["Link"] = f'<{path}?{following}>; rel="next"'
+    if format == "csv":
+        body = sheets.sheet(page.fields, rows)
+        extra["Content-Disposition"] = f'inline; filename="{view.name}.csv"'
+    elif format == "html":
+        places = [
+            [field.name for field in page.fields].index(name) for name in view.key if name in _names(page)
+        ]
+        whole = len(places) == len(view.key) and "count" not in _names(page)
+        addresses = [view.address(row[place] for place in places) for row in page.rows] if whole else []
+        body = _html_page(view, page, pages.table(page.fields, rows, addresses, view.key), following)
+    else:
+        body = msgspec.json.encode({"items": rows, "next": page.next})
+    return answer(body, format, page, headers, extra)
+
+
+def answer_row(view: View, page: Page, format: str, headers: Headers) -> Response[bytes]:
+    """One row."""
+    [row] = shown(page)
+    if format == "csv":
+        body = sheets.sheet(page.fields, [row])
+    elif format == "html":
+        title = " · ".join(view.key_texts(page.rows[0][: len(view.key)]))
+        about = f"<h1>{escape(title)}</h1>{_about(view)}"
+        body = pages.page(title, about + pages.record(page.fields, row))
+    else:
+        body = msgspec.json.encode(row)
+    return answer(body, format, page, headers, {})
+
+
+def answer(body: bytes, format: str, page: Page, headers: Headers, extra: dict[str, str]) -> Response[bytes]:
+    """A body with how current it is; 304 where the caller has it already."""
+    tag = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    extra |= {
+        "ETag": tag,
+        "Qudao-Sequence": str(page.sequence),
+        "Qudao-At": instant_text(page.at),
+        "Cache-Control": "no-cache",
+        "Vary": "Accept",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if _has(headers.get("if-none-match", ""), tag):
+        return Response(b"", status_code=304, headers=extra)
+    if format == "html":
+        extra |= pages.HEADERS
+    return Response(body, media_type=_MEDIA_TYPES[format], headers=extra)
+
+
+def _has(said: str, tag: str) -> bool:
+    return any(one.strip() in (tag, tag.removeprefix("W/"), "*") for one in said.split(","))
+
+
+def _names(page: Page) -> list[str]:
+    return [field.name for field in page.fields]
+
+
+def _following(query: bytes, cursor: str | None) -> str:
+    kept = [(name, value) for name, value in parameters(query) if name != "cursor"]
+    return urlencode([*kept, ("cursor", cursor)]) if cursor else ""
+
+
+def _about(view: View) -> str:
+    return f'<p class="about">{escape(_unindented(view.about))}</p>'
+
+
+def _unindented(about: str) -> str:
+    return "\n".join(line.strip() for line in about.splitlines())
+
+
+def _html_page(view: View, page: Page, table: str, following: str) -> bytes:
+    current = f"<p>{len(page.rows)} rows, as of sequence {page.sequence}, {instant_text(page.at)}</p>"
+    more = (
+        f'<p><a rel="next" href="/{view.name}?{escape(following)}">next page →</a></p>' if following else ""
+    )
+    return pages.page(view.name, f"<h1>{escape(view.name)}</h1>{_about(view)}{current}{table}{more}")

@@ -1,0 +1,88 @@
+"""The HTTP service put together. It starts before the log or the database are there, and says so in /health."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from importlib import metadata
+
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+
+from api.asking import Freshness, view_handlers
+from api.bodies import REQUEST_BYTES_MAX
+from api.events import event_handlers
+from api.health import health_handler
+from api.index import Index
+from api.intake import Intake
+from api.link import APPEND_SECONDS, Link
+from api.metrics import Metrics, metrics_handler
+from api.problems import handle
+from api.reading import Opened
+from api.reference import reference_handlers
+from api.schemas import schema_handlers
+from api.views import FIXED_PATHS, Computed, views_of
+from domain.catalogue import Catalogue
+from infra.documents import ROWS
+from infra.engine import INDEX
+from projections.projection import Projection
+
+
+def create_app(
+    *,
+    database_url: str,
+    nats_url: str,
+    catalogue: Catalogue,
+    projections: Sequence[Projection],
+    computed: Mapping[str, Computed] | None = None,
+    monitor_urls: Sequence[str] = (),
+    append_seconds: float = APPEND_SECONDS,
+) -> Litestar:
+    """The application over one database and one log; nothing is opened before it starts."""
+    opened = Opened(database_url)
+    link = Link(nats_url, monitor_urls, append_seconds=append_seconds)
+    metrics = Metrics()
+    index = Index(opened)
+    intake = Intake(catalogue, index, link, metrics)
+    freshness = Freshness(opened)
+    views = views_of(projections, {INDEX: ROWS}, computed or {})
+    if taken := set(views) & (set(FIXED_PATHS) - {"events"}):
+        raise ValueError(f"views may not be called {sorted(taken)}: these addresses are taken")
+    version = _version()
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        await link.start()
+        try:
+            yield
+        finally:
+            await link.stop()
+            opened.close()
+
+    return Litestar(
+        [
+            *view_handlers(views.values(), opened, freshness),
+            *event_handlers(intake, index, link, views["events"], freshness),
+            *schema_handlers(catalogue),
+            *reference_handlers(views, catalogue, version),
+            health_handler(link, opened, [INDEX, *[projection.name for projection in projections]]),
+            metrics_handler(metrics, link, opened),
+        ],
+        lifespan=[lifespan],
+        exception_handlers={HTTPException: handle, Exception: handle},
+        before_send=[metrics.count],
+        request_max_body_size=REQUEST_BYTES_MAX,
+        openapi_config=None,
+        cors_config=None,
+        logging_config=None,
+        state=State({}),
+        debug=False,
+    )
+
+
+def _version() -> str:
+    try:
+        return metadata.version("qudao")
+    except metadata.PackageNotFoundError:  # run from a folder, not installed
+        return "0"

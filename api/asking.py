@@ -1,0 +1,108 @@
+"""The addresses of every view: a page, and a row under its key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from litestar import Response
+from litestar.handlers import HTTPRouteHandler, get
+
+from api.answers import answer_page, answer_row, chosen
+from api.fields import Stored
+from api.problems import AnyRequest, Problem
+from api.query import Query, parameters, read_query
+from api.reading import Opened, reached, read_page, read_row
+from api.views import View, untoken
+from infra.database import Position
+
+POLL_SECONDS = 0.02
+
+
+class Freshness:
+    """Waits for sequences to become visible; however many wait, the positions are read once in 20 ms."""
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+        self._reading: asyncio.Task[list[Position]] | None = None
+
+    async def wait(self, view: View, query: Query) -> None:
+        """Return once the view has taken in the query's min_sequence; a not_yet problem where it is too late."""
+        if not query.min_sequence:
+            return
+        now = asyncio.get_running_loop().time
+        deadline = now() + query.wait_seconds
+        while True:
+            if self._reading is None or self._reading.done():
+                self._reading = asyncio.create_task(self._read())
+            at = reached(view, await asyncio.shield(self._reading))
+            if at is not None and at >= query.min_sequence:
+                return
+            if now() >= deadline:
+                where = "not built yet" if at is None else f"at sequence {at}"
+                raise Problem(
+                    "not_yet",
+                    f"{view.name} is {where}, not yet at {query.min_sequence}: ask again",
+                    [("min_sequence", f"was not reached within {query.wait_seconds:g} s")],
+                )
+
+    async def _read(self) -> list[Position]:
+        positions = await asyncio.to_thread(self._opened.positions)
+        await asyncio.sleep(POLL_SECONDS)
+        return positions
+
+
+def now() -> datetime:
+    """The time of asking."""
+    return datetime.now(UTC)
+
+
+def view_handlers(views: Iterable[View], opened: Opened, freshness: Freshness) -> list[HTTPRouteHandler]:
+    """The handlers of all views."""
+    return [handler for view in views for handler in _handlers(view, opened, freshness)]
+
+
+def _handlers(view: View, opened: Opened, freshness: Freshness) -> list[HTTPRouteHandler]:
+    @get(f"/{view.name}", name=view.name)
+    async def ask(request: AnyRequest) -> Response[bytes]:
+        raw = request.scope["query_string"]
+        query = read_query(view, parameters(raw))
+        format = chosen(request.headers.get("accept"), query.format)
+        await freshness.wait(view, query)
+        page = await asyncio.to_thread(read_page, opened, view, query, now())
+        return answer_page(view, page, format, request.url.path, raw, request.headers)
+
+    segments = "/".join(f"{{key_{number}:str}}" for number, _ in enumerate(view.key))
+
+    @get(f"/{view.name}/{segments}", name=f"{view.name} row")
+    async def ask_row(request: AnyRequest) -> Response[bytes]:
+        key = read_key(view, [str(request.path_params[f"key_{n}"]) for n, _ in enumerate(view.key)])
+        query = read_query(view, parameters(request.scope["query_string"]), one_row=True)
+        format = chosen(request.headers.get("accept"), query.format)
+        await freshness.wait(view, query)
+        page = await asyncio.to_thread(read_row, opened, view, key, query, now())
+        if not page.rows:
+            raise no_such_row(view, key)
+        return answer_row(view, page, format, request.headers)
+
+    return [ask] if view.name == "events" else [ask, ask_row]
+
+
+def read_key(view: View, segments: Sequence[str]) -> list[Stored]:
+    """A row's key from the segments of its address."""
+    key = []
+    for name, segment in zip(view.key, segments, strict=True):
+        try:
+            key.append(view.fields[name].read(untoken(segment)))
+        except ValueError as error:
+            raise Problem(
+                "not_found", f"{segment!r} is no {name} as an address has it", [(name, str(error))]
+            ) from None
+    return key
+
+
+def no_such_row(view: View, key: Sequence[Stored]) -> Problem:
+    """The problem of an address that has no row."""
+    said = ", ".join(f"{name} {text!r}" for name, text in zip(view.key, view.key_texts(key), strict=True))
+    return Problem("no_such_row", f"{view.name} has no row for {said}")

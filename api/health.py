@@ -1,0 +1,155 @@
+"""Whether the service can do what it promises, and if not, why, in sentences."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
+from litestar import Response
+from litestar.handlers import HTTPRouteHandler, get
+from msgspec import Struct
+
+from api.link import Link
+from api.problems import AnyRequest, Problem
+from api.reading import Opened
+from domain.errors import QudaoError
+from infra.database import BUILDING, LIVE, RETIRED, STOPPED, Position
+from infra.stream import StreamState
+
+ASK_SECONDS = 3.0
+
+
+class LogHealth(Struct, frozen=True):
+    """How the log stands."""
+
+    reachable: bool
+    store_id: str = ""
+    last_sequence: int = 0
+    contiguous: bool = False
+    acknowledged_means: str = "unknown"
+    durability: str = ""
+
+
+class ProjectionHealth(Struct, frozen=True):
+    """How far one version of a projection is behind the log; the seconds are since it last moved, 0 if level."""
+
+    projection: str
+    version: str
+    status: str
+    sequence: int
+    lag: int | None
+    lag_seconds: float | None
+    error: str
+
+
+class Health(Struct, frozen=True):
+    """The whole of it: `healthy` is false exactly where `faults` has a sentence."""
+
+    healthy: bool
+    faults: tuple[str, ...]
+    warnings: tuple[str, ...]
+    log: LogHealth
+    projections: tuple[ProjectionHealth, ...]
+
+
+async def health_of(link: Link, opened: Opened, wanted: Sequence[str]) -> Health:
+    """Look at the log, the database and every position; `wanted` are the projections there should be."""
+    faults: list[str] = []
+    warnings: list[str] = []
+    state, log_health = await _log(link, faults, warnings)
+    positions: list[Position] = []
+    try:
+        positions = await asyncio.to_thread(opened.positions)
+    except (QudaoError, Problem) as error:
+        faults.append(f"The database cannot be read: {error}.")
+    serving = {p.projection for p in positions if p.status in (LIVE, STOPPED)}
+    missing = sorted(set(wanted) - serving)
+    if missing and not faults:
+        faults.append(f"Not built yet: {', '.join(missing)}; is a projector running?")
+    if state is not None:
+        faults += _other_log(state, positions)
+    for position in positions:
+        if position.status == STOPPED:
+            why = position.error.splitlines()[0] if position.error else "no reason given"
+            faults.append(f"{position.projection} stopped after sequence {position.sequence}: {why}")
+    last = state.last_sequence if state else None
+    now_us = int(datetime.now(UTC).timestamp() * 1_000_000)
+    projections = [_projection(p, last, now_us) for p in positions if p.status != RETIRED]
+    return Health(not faults, tuple(faults), tuple(warnings), log_health, tuple(projections))
+
+
+async def _log(link: Link, faults: list[str], warnings: list[str]) -> tuple[StreamState | None, LogHealth]:
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            state = await link.state()
+            means = await link.durability(state)
+    except (QudaoError, TimeoutError) as error:
+        faults.append(f"The log does not answer: {error or f'silent for {ASK_SECONDS:g} s'}.")
+        return None, LogHealth(False)
+    if not state.contiguous:
+        faults.append(
+            f"The log has a hole: {state.messages} messages from {state.first_sequence} to {state.last_sequence}."
+        )
+    warnings += [f"The stream is not as it should be: {fault}." for fault in state.faults]
+    if not means.kept:
+        warnings.append(means.explanation)
+    return state, LogHealth(
+        True,
+        state.store_id,
+        state.last_sequence,
+        state.contiguous,
+        means.acknowledged_means,
+        means.explanation,
+    )
+
+
+def _other_log(state: StreamState, positions: Sequence[Position]) -> list[str]:
+    faults = []
+    for position in positions:
+        if position.status not in (LIVE, STOPPED, BUILDING) or not position.store_id:
+            continue
+        if (position.store_id, position.stream_created) != (state.store_id, state.created):
+            faults.append(
+                f"{position.projection} was made from another log (store {position.store_id}), not from this one "
+                f"(store {state.store_id}): connect to the right server, or build a new database."
+            )
+        elif position.sequence > state.last_sequence:
+            faults.append(
+                f"{position.projection} stands at {position.sequence}, but the log ends at {state.last_sequence}: "
+                "the log was cut or restored from an older copy."
+            )
+    return faults
+
+
+def _projection(position: Position, last: int | None, now_us: int) -> ProjectionHealth:
+    lag = None if last is None else max(0, last - position.sequence)
+    seconds = None
+    if lag is not None:
+        seconds = round(max(0, now_us - position.updated) / 1e6, 3) if lag and position.updated else 0.0
+    return ProjectionHealth(
+        position.projection,
+        position.version,
+        position.status,
+        position.sequence,
+        lag,
+        seconds,
+        position.error,
+    )
+
+
+def health_handler(link: Link, opened: Opened, wanted: Sequence[str]) -> HTTPRouteHandler:
+    """GET /health: 200 where all is well, 503 where not, the same document either way."""
+
+    @get("/health")
+    async def health(request: AnyRequest) -> Response[bytes]:
+        found = await health_of(link, opened, wanted)
+        return Response(
+            msgspec.json.encode(found),
+            status_code=200 if found.healthy else 503,
+            media_type="application/json",
+            headers={"Cache-Control": "no-store"},
+        )
+
+    return health

@@ -1,0 +1,77 @@
+"""Tables and descriptions as plain HTML that needs nothing from anywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from msgspec import Raw
+
+from api.fields import Field, Shown
+
+TEXT_MAX = 200
+STYLE = """
+:root { color-scheme: light dark }
+body { font: 15px/1.45 system-ui, "Noto Sans CJK SC", "Microsoft YaHei", "PingFang SC", sans-serif; margin: 2rem }
+table { border-collapse: collapse; margin: 1rem 0 }
+th, td { padding: .3rem .7rem; border-bottom: 1px solid #8884; text-align: left; vertical-align: top }
+thead th { border-bottom: 2px solid #888a }
+.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
+.about { max-width: 60rem; white-space: pre-line }
+pre { overflow-x: auto; background: #8881; padding: .7rem }
+code { background: #8881; padding: 0 .2rem }
+h2 { margin-top: 2.5rem; border-top: 1px solid #8884; padding-top: 1rem }
+"""
+HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"}
+
+
+def page(title: str, body: str) -> bytes:
+    """One whole page; `body` is HTML already."""
+    head = f'<meta charset="utf-8"><title>{escape(title)} · Qudao</title><style>{STYLE}</style>'
+    way = '<p><a href="/">渠道 Qudao</a></p>'
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{way}{body}</body></html>'.encode()
+
+
+def table(
+    fields: Sequence[Field],
+    rows: Sequence[Mapping[str, Shown]],
+    addresses: Sequence[str] = (),
+    linked: Sequence[str] = (),
+) -> str:
+    """Rows as a table, numbers to the right; the fields of `linked` lead to each row's own address."""
+    head = "".join(f"<th{_side(field)}>{escape(field.name)}</th>" for field in fields)
+    body = []
+    for number, row in enumerate(rows):
+        cells = []
+        for field in fields:
+            said = shown(row[field.name])
+            if addresses and field.name in linked:
+                said = f'<a href="{escape(addresses[number])}">{said or "–"}</a>'
+            cells.append(f"<td{_side(field)}>{said}</td>")
+        body.append(f"<tr>{''.join(cells)}</tr>")
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+
+
+def record(fields: Sequence[Field], row: Mapping[str, Shown]) -> str:
+    """One row, a line for each field, nothing shortened."""
+    lines = [
+        f"<tr><th>{escape(field.name)}</th><td{_side(field)}>{shown(row[field.name], 0)}</td></tr>"
+        for field in fields
+    ]
+    return f"<table>{''.join(lines)}</table>"
+
+
+def shown(value: Shown, length_max: int = TEXT_MAX) -> str:
+    """A value as escaped text, shortened where it is long."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    said = bytes(value).decode() if isinstance(value, Raw) else str(value)
+    if length_max and len(said) > length_max:
+        said = said[:length_max] + "…"
+    return escape(said)
+
+
+def _side(field: Field) -> str:
+    return ' class="number"' if field.numeric else ""

@@ -1,0 +1,135 @@
+"""What can be asked: one view for every name that row types are shown under."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from api.fields import Field, Stored, field_of
+from domain.identifiers import NO_DEALER, escape, unescape
+from infra.database import Position
+from infra.tables import Codec
+from projections.projection import Projection
+from projections.rows import TABLES, Row
+
+#: Names of the addresses that are no views; a view may not be called so.
+FIXED_PATHS = (
+    "asyncapi.json",
+    "commands",
+    "dealers",
+    "docs",
+    "events",
+    "health",
+    "metrics",
+    "openapi.json",
+    "problems",
+    "receipts",
+    "schemas",
+)
+
+
+class Reader(Struct, frozen=True):
+    """One moment of the database: its rows and its positions, in one read transaction."""
+
+    connection: sa.Connection
+    positions: Sequence[Position]
+
+
+#: A view that is computed: the rows as they were at an instant, narrowed by the filters where that is cheap
+#: (field → any of these values, as stored). What it gives beyond the filters is filtered again.
+Answer = Callable[[Reader, datetime, Mapping[str, Sequence[Stored]]], Iterable[Row]]
+
+
+class Computed(Struct, frozen=True):
+    """How a view answers for another time than now; `always` where it has no table to be read from."""
+
+    rows: Answer
+    always: bool = False
+
+
+class View(Struct, frozen=True):
+    """One name people ask under: fields, key, and the projections whose positions it is as current as."""
+
+    name: str
+    title: str
+    about: str
+    row: type[Row]
+    fields: Mapping[str, Field]
+    key: tuple[str, ...]
+    appears: str
+    projections: frozenset[str]
+    source: sa.TableClause
+    computed: Computed | None = None
+
+    @property
+    def shown(self) -> list[Field]:
+        return list(self.fields.values())
+
+    @property
+    def follows(self) -> str:
+        """The field that `after` speaks of: a key that is a sequence of the log, or nothing."""
+        return "sequence" if self.key == ("sequence",) else ""
+
+    def address(self, key: Iterable[Stored]) -> str:
+        """The path of a row, from its key as stored."""
+        return "/".join(("", self.name, *map(token, self.key_texts(key))))
+
+    def key_texts(self, key: Iterable[Stored]) -> list[str]:
+        fields = [self.fields[name] for name in self.key]
+        return [str(field.show(value)) for field, value in zip(fields, key, strict=True)]
+
+
+def token(said: str) -> str:
+    """A key's text as one segment of an address; an empty one is `_`, as in the subjects of the log."""
+    return escape(said) if said else NO_DEALER
+
+
+def untoken(segment: str) -> str:
+    """Read a segment back. Raises ValueError where `token` could not have written it."""
+    return "" if segment == NO_DEALER else unescape(segment)
+
+
+def views_of(
+    projections: Iterable[Projection],
+    others: Mapping[str, Iterable[type[Row]]],
+    computed: Mapping[str, Computed],
+) -> dict[str, View]:
+    """Every view by name, from projections and from `others`: name of a position → row types that go with it."""
+    owners: dict[type[Row], str] = {row: p.name for p in projections for row in p.rows}
+    owners |= {row: name for name, rows in others.items() for row in rows}
+    named: dict[str, list[type[Row]]] = {}
+    for row in owners:
+        named.setdefault(TABLES[row].view, []).append(row)
+    if unknown := set(computed) - set(named):
+        raise ValueError(f"computed views without a row type: {sorted(unknown)}")
+    return {
+        name: _view(name, rows, frozenset(owners[row] for row in rows), computed.get(name))
+        for name, rows in sorted(named.items())
+    }
+
+
+def _view(name: str, rows: list[type[Row]], owners: frozenset[str], computed: Computed | None) -> View:
+    first, *more = rows
+    fields = {column.name: field_of(column) for column in Codec(first).columns}
+    for row in more:
+        if {column.name: field_of(column) for column in Codec(row).columns} != fields:
+            raise ValueError(
+                f"{row.__name__} and {first.__name__} share the view {name} but not their fields"
+            )
+    shared = first if not more else first.__mro__[1]
+    about = (shared.__doc__ or first.__doc__ or "").strip()
+    return View(
+        name=name,
+        title=shared.__name__,
+        about=about,
+        row=first,
+        fields=fields,
+        key=TABLES[first].key,
+        appears=TABLES[first].appears,
+        projections=owners,
+        source=sa.table(name, *[sa.column(field) for field in fields]),
+        computed=computed,
+    )
