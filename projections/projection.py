@@ -7,7 +7,20 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct
 
 from projections.documents import Change
-from projections.rows import Key, Row, Rows
+from projections.rows import Answer, Key, Row, Rows
+
+
+class Computed(Struct, frozen=True):
+    """How a view answers for another time than now.
+
+    `always`: it has no table and is computed for now too. `due`: the field that says from when on a stored row
+    is no longer what it says; while such rows are due, the view is computed.
+    """
+
+    row: type[Row]
+    answer: Answer
+    always: bool = False
+    due: str = ""
 
 
 class Projection(Struct, frozen=True):
@@ -23,3 +36,4 @@ class Projection(Struct, frozen=True):
     keys: Callable[[Change], Iterator[tuple[type[Row], Key]]]
     fold: Callable[[Change, Rows], None]
     modules: tuple[str, ...]
+    computed: tuple[Computed, ...] = ()

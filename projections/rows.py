@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal, Protocol, TypeVar
 
 from msgspec import Struct
@@ -78,6 +79,19 @@ class Rows(Protocol):
         ...
 
 
+class Tables(Protocol):
+    """The rows of one moment, as a view that is computed reads them."""
+
+    def select(self, row: type[R], **wanted: Sequence[Any]) -> Iterator[R]:
+        """Rows whose fields have one of the wanted values each, in key order; all rows where none is named."""
+        ...
+
+
+#: A computed view: the rows as they were at an instant, narrowed by the filters where that is cheap
+#: (field → any of these values); what it gives beyond them is filtered again.
+Answer = Callable[[Tables, datetime, Mapping[str, Sequence[Any]]], Iterable[Row]]
+
+
 class MemoryRows:
     """Rows in memory alone, for replaying one row, explaining it, and testing folds."""
 
@@ -95,6 +109,11 @@ class MemoryRows:
 
     def range(self, row: type[R], *prefix: Any, since: Any = None, until: Any = None) -> Iterator[R]:
         return select(self._rows.get(row, {}).items(), prefix, since, until)  # type: ignore[arg-type]
+
+    def select(self, row: type[R], **wanted: Sequence[Any]) -> Iterator[R]:
+        for found in self.range(row):
+            if all(getattr(found, name) in values for name, values in wanted.items()):
+                yield found
 
     def all(self, row: type[R]) -> list[R]:
         """Every row of a table that says something, in key order."""

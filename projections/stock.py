@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from msgspec import Struct
 
+from domain.calendar import AHEAD_MAX
 from domain.deliveries import DeliveryDispatched, DeliveryReceived, GoodsExchanged, ReturnReceived
 from domain.numbers import ZERO, Quantity
 from domain.orders import OrderPlaced
@@ -15,8 +17,8 @@ from domain.stock import BalanceOpened, SelloutReported, StockCounted, StockMove
 from projections.documents import Change, Document
 from projections.flags import Flag, mark
 from projections.orders import closed_at, lines_of
-from projections.projection import Projection
-from projections.rows import Key, Row, Rows, table
+from projections.projection import Computed, Projection
+from projections.rows import Key, Row, Rows, Tables, table
 
 Bucket = tuple[str, str, str]  # location, SKU, lot; an empty lot: not told apart
 
@@ -25,7 +27,7 @@ Bucket = tuple[str, str, str]  # location, SKU, lot; an empty lot: not told apar
     "stock_levels",
     key=("location", "sku", "lot"),
     home="shared",
-    indexes=(("sku", "location"),),
+    indexes=(("sku", "location"), ("due_at",)),
     scan=1,
 )
 class StockLevel(Row):
@@ -42,6 +44,7 @@ class StockLevel(Row):
     counted_at: datetime | None = None
     counted_sequence: int = 0
     last_move: datetime | None = None
+    due_at: datetime | None = None  # the first move or count that waits because it claims to be far ahead
 
 
 @table("stock_moves", key=("location", "sku", "lot", "at"), home="shared", scan=3)
@@ -336,39 +339,54 @@ def fold(change: Change, rows: Rows) -> None:
     if change.kind == "delivery":
         _fold_dispatches(change, rows)
     old, new = effects(change.before), effects(change.after)
+    limit = change.event.recorded + AHEAD_MAX
     for bucket in _fold_counts(change, rows, old, new):
-        _recount(change, rows, bucket)
+        _recount(change, rows, bucket, limit)
     nothing = (ZERO, ZERO, ZERO)
     for key in {**old.moves, **new.moves}:
         before, after = old.moves.get(key, nothing), new.moves.get(key, nothing)
         if before != after:
-            _move(change, rows, key, [now - was for was, now in zip(before, after, strict=True)])
+            _move(change, rows, key, [now - was for was, now in zip(before, after, strict=True)], limit)
 
 
-def _move(change: Change, rows: Rows, key: tuple[str, str, str, datetime], delta: list[Decimal]) -> None:
+def _move(
+    change: Change, rows: Rows, key: tuple[str, str, str, datetime], delta: list[Decimal], limit: datetime
+) -> None:
     move = rows.edit(StockMove, *key)
     move.on_hand += delta[0]
     move.blocked += delta[1]
     move.in_transit += delta[2]
-    level = rows.edit(StockLevel, *key[:3])
+    level, at = rows.edit(StockLevel, *key[:3]), key[3]
     was = level.on_hand
-    level.blocked += delta[1]
-    level.in_transit += delta[2]
-    if level.counted_at is None or key[3] > level.counted_at:
-        level.on_hand += delta[0]
-    if level.last_move is None or level.last_move < key[3]:
-        level.last_move = key[3]
-    if level.counted_at is None and not (
-        level.on_hand or level.blocked or level.in_transit or level.on_order
-    ):
-        level.last_move = _last_move(rows, key[:3])
+    if at > limit or _is_due(level, max(at, limit)):
+        _rebuild(rows, level, limit)
+    else:
+        level.blocked += delta[1]
+        level.in_transit += delta[2]
+        if level.counted_at is None or at > level.counted_at:
+            level.on_hand += delta[0]
+        if level.last_move is None or level.last_move < at:
+            level.last_move = at
+        if level.counted_at is None and not (level.on_hand or level.blocked or level.in_transit):
+            _rebuild(rows, level, limit)  # back at nothing: leave no trace
     _mark_negative(change, rows, level, was)
 
 
-def _last_move(rows: Rows, bucket: Bucket) -> datetime | None:
-    """Where a bucket is back at nothing, whether anything ever moved in it."""
-    found = [m.at for m in rows.range(StockMove, *bucket) if m.on_hand or m.blocked or m.in_transit]
-    return max(found) if found else None
+def _is_due(level: StockLevel, limit: datetime) -> bool:
+    return level.due_at is not None and level.due_at <= limit
+
+
+def _rebuild(rows: Rows, level: StockLevel, limit: datetime) -> None:
+    """Set a level from all its moves and counts up to a limit; what lies beyond waits."""
+    bucket = (level.location, level.sku, level.lot)
+    moves = [m for m in rows.range(StockMove, *bucket) if m.on_hand or m.blocked or m.in_transit]
+    counts = list(_counts(rows, bucket))
+    found = level_at(level, moves, counts, (), limit)
+    found.on_order = level.on_order
+    waiting = [m.at for m in moves if m.at > limit] + [c.at for c in counts if c.sequence and c.at > limit]
+    found.due_at = min(waiting, default=None)
+    for name in StockLevel.__struct_fields__:
+        setattr(level, name, getattr(found, name))
 
 
 def _fold_counts(change: Change, rows: Rows, old: Effects, new: Effects) -> list[Bucket]:
@@ -389,17 +407,21 @@ def _fold_counts(change: Change, rows: Rows, old: Effects, new: Effects) -> list
     return list(buckets)
 
 
-def _recount(change: Change, rows: Rows, bucket: Bucket) -> None:
+def _recount(change: Change, rows: Rows, bucket: Bucket, limit: datetime) -> None:
     """Set a bucket to its last count and the moves after it."""
     level = rows.edit(StockLevel, *bucket)
     was = level.on_hand
-    last = last_count(bucket, _counts(rows, bucket))
-    level.counted, level.counted_at, level.counted_sequence = last
-    level.on_hand = level.counted
-    if level.last_move is not None and (level.counted_at is None or level.last_move > level.counted_at):
-        for move in rows.range(StockMove, *bucket, since=level.counted_at):
-            if level.counted_at is None or move.at > level.counted_at:
-                level.on_hand += move.on_hand
+    counts = list(_counts(rows, bucket))
+    if _is_due(level, limit) or any(count.sequence and count.at > limit for count in counts):
+        _rebuild(rows, level, limit)
+    else:
+        level.counted, level.counted_at, level.counted_sequence = last_count(bucket, counts)
+        level.on_hand = level.counted
+        since = level.counted_at
+        if level.last_move is not None and (since is None or level.last_move > since):
+            for move in rows.range(StockMove, *bucket, since=since, until=level.last_move):
+                if since is None or move.at > since:
+                    level.on_hand += move.on_hand
     _mark_negative(change, rows, level, was)
 
 
@@ -500,6 +522,27 @@ def level_at(
     return found
 
 
+def levels_at(tables: Tables, at: datetime, filters: Mapping[str, Sequence[Any]]) -> Iterator[StockLevel]:
+    """Every level as it was true at an instant, of the locations and SKUs asked for."""
+    wanted = {name: filters[name] for name in ("location", "sku") if name in filters}
+    moves: dict[Bucket, list[StockMove]] = {}
+    for move in tables.select(StockMove, **wanted):
+        moves.setdefault((move.location, move.sku, move.lot), []).append(move)
+    about = dict(wanted)
+    if "sku" in about:
+        about["sku"] = [*about["sku"], ""]  # a full count bears on every SKU
+    counts: dict[Bucket, list[StockCount]] = {}
+    for count in tables.select(StockCount, **about):
+        counts.setdefault((count.location, count.sku, count.lot), []).append(count)
+    ordered: dict[tuple[str, str], list[OrderItem]] = {}
+    for item in tables.select(OrderItem, **wanted):
+        ordered.setdefault((item.location, item.sku), []).append(item)
+    for level in tables.select(StockLevel, **wanted):
+        location, sku, lot = bucket = (level.location, level.sku, level.lot)
+        bearing = [c for name in {(sku, lot), (sku, ""), ("", "")} for c in counts.get((location, *name), ())]
+        yield level_at(level, moves.get(bucket, ()), bearing, ordered.get((location, sku), ()), at)
+
+
 STOCK = Projection(
     name="stock",
     rows=(StockLevel, StockMove, StockCount, OrderItem, StockFlag),
@@ -507,4 +550,5 @@ STOCK = Projection(
     keys=keys,
     fold=fold,
     modules=("projections.stock", "projections.orders"),
+    computed=(Computed(StockLevel, levels_at, due="due_at"),),
 )
