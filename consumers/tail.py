@@ -89,6 +89,10 @@ async def tail(
                 raise LogUnreachableError(f"the live end of the log is out of reach: {error}") from error
             await asyncio.sleep(RETRY_SECONDS)
         finally:
+            if (
+                broker.connection.is_closed
+            ):  # nothing to unsubscribe from: trying raises, here and in broker.stop()
+                subscriber.subscription = None
             await subscriber.stop()
         log.warning("the live end of the log is subscribed anew after sequence %d", end.handled)
 

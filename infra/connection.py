@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -16,6 +17,8 @@ from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
 # subject, reply, headers, body; called from the read loop, so it must return at once and never raise
 Lane = Callable[[bytes, bytes, bytes, bytes], None]
+
+LOST = b"NATS/1.0 503 Connection Lost\r\n\r\n"
 
 
 class Connection(Client):
@@ -36,6 +39,18 @@ class Connection(Client):
         """End a lane; late messages are dropped."""
         if self.lanes.pop(subscription._id, None) is not None and not self.is_closed:
             await subscription.unsubscribe()
+
+    def interrupted(self) -> None:
+        """End what waits for an answer that was lost with the connection; nats-py would sit its time out.
+
+        A request fails as by timeout: nobody knows whether it was heard. A lane is told 503, as by a server
+        that no longer knows the consumer.
+        """
+        for answer in list((self._resp_map or {}).values()):
+            if not answer.done():
+                answer.set_exception(nats.errors.TimeoutError())
+        for lane in list(self.lanes.values()):
+            lane(b"", b"", LOST, b"")
 
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None

@@ -59,6 +59,7 @@ async def connect(url: str, name: str, *, patience_seconds: float = 5) -> Connec
         log.warning("NATS connection %s: %s", name, failures[0])
 
     async def lost() -> None:
+        client.interrupted()
         if not client.is_closed:
             log.warning("NATS connection %s: lost, reconnecting to %s", name, _without_password(url))
 

@@ -30,6 +30,7 @@ HEARTBEAT_SECONDS = 1
 SILENCE_SECONDS = 3  # three heartbeats missed: the consumer is gone
 IDLE_SECONDS = 60  # then the server forgets the consumer of a reader that died
 PULL_BYTES_MAX = 16_777_216  # bounds what is read ahead where messages are large
+RETRY_SECONDS = 0.1
 NO_MESSAGE = 10037
 READS_MAX = 64
 
@@ -116,7 +117,6 @@ class Reader:
         self._heard = True
         self._lost = False
         self._wake = asyncio.Event()
-        self._reconnects = self._client.stats["reconnects"]
 
     async def __aenter__(self) -> Self:
         await self._begin()
@@ -132,7 +132,7 @@ class Reader:
 
     async def __anext__(self) -> list[Message]:
         while self._until is None or self._position < self._until:
-            if self._lost or self._client.stats["reconnects"] != self._reconnects:
+            if self._lost:
                 await self._begin_again()
             await self._ask_ahead()
             full = len(self._messages) >= self._batch_max or self._caught_up
@@ -165,8 +165,6 @@ class Reader:
     async def _listen(self) -> None:
         if await self._woken(SILENCE_SECONDS):
             return
-        if self._client.is_closed:
-            raise LogUnreachableError("the connection to the log is closed for good")
         if self._until is not None and self._caught_up and self._heard and not self._subjects:
             raise LogHoleError(self._position + 1, None)
         self._lost = not self._heard and self._client.is_connected
@@ -254,15 +252,18 @@ class Reader:
 
     async def _begin_again(self) -> None:
         log.warning("reading the log anew after sequence %d", self._position)
-        while True:
+        while not self._client.is_closed:
             await self._end()
             try:
                 await self._begin()
                 return
-            except (LogUnreachableError, JetStreamError) as error:
-                if self._client.is_closed or (isinstance(error, JetStreamError) and not error.passing):
+            except LogUnreachableError:
+                await asyncio.sleep(RETRY_SECONDS)
+            except JetStreamError as error:
+                if not error.passing:
                     raise
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(RETRY_SECONDS)
+        raise LogUnreachableError("the connection to the log is closed for good")
 
     async def _end(self) -> None:
         if self._subscription is not None:
