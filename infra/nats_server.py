@@ -10,7 +10,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
@@ -21,6 +20,7 @@ from typing import Self
 import msgspec
 
 from domain.errors import QudaoError
+from infra.child import spawn
 
 CONF = """\
 server_name: qudao
@@ -36,15 +36,6 @@ jetstream {{
   store_dir: {folder}
   sync_interval: {sync}
 }}
-"""
-
-# Linux only: the kernel ends the server when its parent is gone, even by SIGKILL. `preexec_fn` would do the
-# same but forks Python code inside a threaded process; replacing a fresh interpreter by the server does not.
-FOLLOW_PARENT = """\
-import ctypes, os, sys
-ctypes.CDLL(None).prctl(1, 15)
-if os.getppid() != int(sys.argv[1]): sys.exit("the parent is gone")
-os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
@@ -215,18 +206,17 @@ def _configure(data: Path, *, port: int, sync_always: bool) -> None:
 
 def _spawn(executable: Path, data: Path, log: Path, lock: int) -> subprocess.Popen[bytes]:
     command = [str(executable), "--config", str(data / "nats.conf")]
-    if sys.platform == "linux":
-        command = [sys.executable, "-I", "-S", "-c", FOLLOW_PARENT, str(os.getpid()), *command]
     with log.open("ab") as output:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd=data,
-            pass_fds=(lock,),
-            start_new_session=True,
-        )
+        return spawn(command, output=output, folder=data, pass_fds=(lock,))
+
+
+def monitor_of(data: Path) -> str | None:
+    """The monitoring address of the server that runs on a folder, as it published it; None where none does."""
+    for published in data.glob("*.ports"):
+        ports = _read_ports(published)
+        if ports is not None and _healthy(ports.monitoring[0]):
+            return ports.monitoring[0]
+    return None
 
 
 def _await_health(process: subprocess.Popen[bytes], published: Path, log: Path, seconds: float) -> _Ports:
