@@ -143,7 +143,8 @@ def _rows_of(
     codec = Codec(view.row)
     engine = sa.create_engine("sqlite://", creator=lambda: sqlite3.connect(":memory:"), poolclass=sa.NullPool)
     with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE TABLE {view.name} ({', '.join(view.fields)})")
+        names = ", ".join(f'"{name}"' for name in view.fields)
+        connection.exec_driver_sql(f"CREATE TABLE {view.name} ({names})")
         rows = [codec.write(row) for row in computed.rows(reader, at, query.filters)]
         if rows:
             marks = ", ".join("?" * len(view.fields))

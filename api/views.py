@@ -103,8 +103,6 @@ def views_of(
     named: dict[str, list[type[Row]]] = {}
     for row in owners:
         named.setdefault(TABLES[row].view, []).append(row)
-    if unknown := set(computed) - set(named):
-        raise ValueError(f"computed views without a row type: {sorted(unknown)}")
     return {
         name: _view(name, rows, frozenset(owners[row] for row in rows), computed.get(name))
         for name, rows in sorted(named.items())

@@ -15,6 +15,7 @@ from litestar.testing import TestClient
 
 from api.app import create_app
 from api.server import listen, server_of
+from api.stock_at import COMPUTED
 from api.views import Computed
 from domain.catalogue import Catalogue
 from domain.event_types import CATALOGUE
@@ -35,7 +36,7 @@ def app_on(
     *,
     nats_url: str = NOWHERE,
     projections: Sequence[Projection] = PROJECTIONS,
-    computed: Mapping[str, Computed] | None = None,
+    computed: Mapping[str, Computed] = COMPUTED,
     catalogue: Catalogue = CATALOGUE,
 ) -> Litestar:
     """The application over a SQLite file; without a log where none is named."""
