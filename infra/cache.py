@@ -66,6 +66,13 @@ class Cache:
                 self._recent[row][key[:width]][key] = found
         return found
 
+    def put(self, row: Row) -> None:
+        kind = type(row)
+        key = self._codecs[kind].key(row)
+        self._dirty[kind][key] = row
+        if width := self._scans[kind]:
+            self._recent[kind][key[:width]][key] = row
+
     def range(self, row: type[R], *prefix: Any, since: Any = None, until: Any = None) -> Iterator[R]:
         assert len(prefix) == self._scans[row], f"{row.__name__} is scanned by {self._scans[row]} key fields"
         codec, held = self._codecs[row], self._held[row]

@@ -14,8 +14,11 @@ from domain.envelope import Payload, Recorded
 P = TypeVar("P", bound=Payload)
 
 
-class Document(Struct, frozen=True):
-    """The statements about one document that stand, by claimed time, then by sequence."""
+class Document(Struct, frozen=True, eq=False):
+    """The statements about one document that stand, by claimed time, then by sequence.
+
+    Hashed by identity, so that what a projection makes of a document can be remembered.
+    """
 
     kind: str
     dealer: str

@@ -71,6 +71,10 @@ class Rows(Protocol):
         """The row under a key, made with its defaults where there is none, to be changed in place."""
         ...
 
+    def put(self, row: Row) -> None:
+        """Store a row whatever was there. Rows of one table are either put and ranged over, or read and edited."""
+        ...
+
     def range(self, row: type[R], *prefix: Any, since: Any = None, until: Any = None) -> Iterator[R]:
         """Rows whose key begins with `prefix`, in key order; the next key field in [since, until].
 
@@ -106,6 +110,10 @@ class MemoryRows:
         if key not in held:
             held[key] = row(*key)
         return held[key]  # type: ignore[return-value]
+
+    def put(self, row: Row) -> None:
+        key = tuple([getattr(row, name) for name in TABLES[type(row)].key])
+        self._rows.setdefault(type(row), {})[key] = row
 
     def range(self, row: type[R], *prefix: Any, since: Any = None, until: Any = None) -> Iterator[R]:
         return select(self._rows.get(row, {}).items(), prefix, since, until)  # type: ignore[arg-type]

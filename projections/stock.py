@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
@@ -47,14 +48,15 @@ class StockLevel(Row):
     due_at: datetime | None = None  # the first move or count that waits because it claims to be far ahead
 
 
-@table("stock_moves", key=("location", "sku", "lot", "at"), home="shared", scan=3)
+@table("stock_moves", key=("location", "sku", "lot", "at", "document"), home="shared", scan=3)
 class StockMove(Row):
-    """What changed at one instant in one bucket."""
+    """What one document, as kind/id, changed at one instant in one bucket."""
 
     location: str
     sku: str
     lot: str
     at: datetime
+    document: str
     on_hand: Quantity = ZERO
     blocked: Quantity = ZERO
     in_transit: Quantity = ZERO
@@ -71,6 +73,15 @@ class StockCount(Row):
     document: str
     quantity: Quantity = ZERO
     sequence: int = 0
+
+
+@table("stock_lots", key=("location", "sku"), home="shared")
+class StockLots(Row):
+    """Whether a product was ever told apart by lot at a location."""
+
+    location: str
+    sku: str
+    by_lot: bool = False
 
 
 class Dispatched(Struct, frozen=True):
@@ -125,11 +136,19 @@ class Effects(Struct):
         self.counts[(*bucket, at)] = quantity + (held[0] if held is not None else ZERO), sequence
 
 
+NOTHING = Effects({}, {})
+
+
 def effects(document: Document | None) -> Effects:
     """What a document's statements do to stock; nothing for a document that does not stand."""
+    return NOTHING if document is None else _effects(document)
+
+
+@lru_cache(maxsize=4096)
+def _effects(document: Document) -> Effects:
     found = Effects({}, {})
-    if document is not None:
-        _EFFECTS[document.kind](document, found)
+    if (does := _EFFECTS.get(document.kind)) is not None:
+        does(document, found)
     return found
 
 
@@ -309,26 +328,21 @@ def open_quantity(item: OrderItem, at: datetime | None = None) -> Decimal:
 def keys(change: Change) -> Iterator[tuple[type[Row], Key]]:
     """The rows a change touches first."""
     dealer = change.document.dealer
-    if change.kind == "order":
-        for document in (change.before, change.after):
-            for sku, item in items(document).items():
-                yield OrderItem, (dealer, change.document.id, sku)
-                yield StockLevel, (item.location, sku, "")
-        return
     for document in (change.before, change.after):
         if document is None:
             continue
+        if change.kind == "order":
+            for sku, item in items(document).items():
+                yield OrderItem, (dealer, document.id, sku)
+                yield StockLevel, (item.location, sku, "")
+            continue
         done = effects(document)
-        for move in done.moves:
-            yield StockMove, move
-            yield StockLevel, move[:3]
-        for location, sku, lot, at in done.counts:
-            yield StockCount, (location, sku, lot, at, document.id)
-            if sku:
-                yield StockLevel, (location, sku, lot)
+        for location, sku, lot, *_ in (*done.moves, *done.counts):
+            yield StockLevel, (location, sku, lot)
+            yield StockLots, (location, sku)
         for order, sku in dispatches(document):
             yield OrderItem, (dealer, order, sku)
-            yield StockLevel, (document.dealer, sku, "")
+            yield StockLevel, (dealer, sku, "")
 
 
 def fold(change: Change, rows: Rows) -> None:
@@ -340,36 +354,51 @@ def fold(change: Change, rows: Rows) -> None:
         _fold_dispatches(change, rows)
     old, new = effects(change.before), effects(change.after)
     limit = change.event.recorded + AHEAD_MAX
-    for bucket in _fold_counts(change, rows, old, new):
-        _recount(change, rows, bucket, limit)
-    nothing = (ZERO, ZERO, ZERO)
-    for key in {**old.moves, **new.moves}:
-        before, after = old.moves.get(key, nothing), new.moves.get(key, nothing)
+    if old.counts or new.counts:
+        for bucket in _fold_counts(change, rows, old, new):
+            _recount(change, rows, bucket, limit)
+    name = f"{change.kind}/{change.document.id}"
+    for key in {**old.moves, **new.moves} if old.moves else new.moves:
+        before, after = old.moves.get(key, _STILL), new.moves.get(key, _STILL)
         if before != after:
-            _move(change, rows, key, [now - was for was, now in zip(before, after, strict=True)], limit)
+            rows.put(StockMove(*key, name, *after))
+            _move(change, rows, key, before, after, limit)
+
+
+_STILL = (ZERO, ZERO, ZERO)
 
 
 def _move(
-    change: Change, rows: Rows, key: tuple[str, str, str, datetime], delta: list[Decimal], limit: datetime
+    change: Change,
+    rows: Rows,
+    key: tuple[str, str, str, datetime],
+    before: tuple[Decimal, Decimal, Decimal],
+    after: tuple[Decimal, Decimal, Decimal],
+    limit: datetime,
 ) -> None:
-    move = rows.edit(StockMove, *key)
-    move.on_hand += delta[0]
-    move.blocked += delta[1]
-    move.in_transit += delta[2]
-    level, at = rows.edit(StockLevel, *key[:3]), key[3]
+    location, sku, lot, at = key
+    if lot:
+        _tell_lots_apart(rows, location, sku)
+    level = rows.edit(StockLevel, location, sku, lot)
     was = level.on_hand
     if at > limit or _is_due(level, max(at, limit)):
         _rebuild(rows, level, limit)
     else:
-        level.blocked += delta[1]
-        level.in_transit += delta[2]
+        level.blocked += after[1] - before[1]
+        level.in_transit += after[2] - before[2]
         if level.counted_at is None or at > level.counted_at:
-            level.on_hand += delta[0]
+            level.on_hand += after[0] - before[0]
         if level.last_move is None or level.last_move < at:
             level.last_move = at
         if level.counted_at is None and not (level.on_hand or level.blocked or level.in_transit):
             _rebuild(rows, level, limit)  # back at nothing: leave no trace
     _mark_negative(change, rows, level, was)
+
+
+def _tell_lots_apart(rows: Rows, location: str, sku: str) -> None:
+    known = rows.read(StockLots, location, sku)
+    if known is None or not known.by_lot:
+        rows.edit(StockLots, location, sku).by_lot = True
 
 
 def _is_due(level: StockLevel, limit: datetime) -> bool:
@@ -391,19 +420,25 @@ def _rebuild(rows: Rows, level: StockLevel, limit: datetime) -> None:
 
 def _fold_counts(change: Change, rows: Rows, old: Effects, new: Effects) -> list[Bucket]:
     """Store the counts of a document; the buckets whose last count may be another one now."""
-    changed = [key for key in {**old.counts, **new.counts} if old.counts.get(key) != new.counts.get(key)]
     buckets: dict[Bucket, None] = {}
-    for location, sku, lot, at in changed:
-        row = rows.edit(StockCount, location, sku, lot, at, change.document.id)
-        row.quantity, row.sequence = new.counts.get((location, sku, lot, at), (ZERO, 0))
-        if sku and lot:
-            buckets[location, sku, lot] = None
+    name = f"{change.kind}/{change.document.id}"
+    for key in {**old.counts, **new.counts}:
+        if old.counts.get(key) == new.counts.get(key):
             continue
-        if sku:
-            buckets[location, sku, ""] = None
-        for level in rows.range(StockLevel, location):
-            if not sku or level.sku == sku:
-                buckets[level.location, level.sku, level.lot] = None
+        quantity, sequence = new.counts.get(key, (ZERO, 0))
+        rows.put(StockCount(*key, name, quantity, sequence))
+        location, sku, lot, _ = key
+        if not sku:
+            for level in rows.range(StockLevel, location):
+                buckets[location, level.sku, level.lot] = None
+            continue
+        buckets[location, sku, lot] = None
+        if lot:
+            _tell_lots_apart(rows, location, sku)
+        elif (known := rows.read(StockLots, location, sku)) is not None and known.by_lot:
+            for level in rows.range(StockLevel, location):
+                if level.sku == sku:
+                    buckets[location, sku, level.lot] = None
     return list(buckets)
 
 
@@ -545,7 +580,7 @@ def levels_at(tables: Tables, at: datetime, filters: Mapping[str, Sequence[Any]]
 
 STOCK = Projection(
     name="stock",
-    rows=(StockLevel, StockMove, StockCount, OrderItem, StockFlag),
+    rows=(StockLevel, StockMove, StockCount, StockLots, OrderItem, StockFlag),
     kinds=frozenset({"order", *_EFFECTS}),
     keys=keys,
     fold=fold,
