@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from msgspec import Struct
 
@@ -17,7 +18,7 @@ from api.problems import Problem
 from api.query import Query
 from api.views import Reader, View
 from domain.calendar import AHEAD_MAX, microseconds
-from infra.database import LIVE, STOPPED, Database, Position
+from infra.database import LIVE, STOPPED, Database, DatabaseError, Position
 from infra.tables import POSTGRESQL, SQLITE, Codec
 
 MASK = 2**32 - 1
@@ -44,7 +45,10 @@ class Opened:
     def database(self) -> Database:
         """The database; raises DatabaseError where it cannot be opened (yet)."""
         if self._database is None:
-            self._database = Database(self.url, read_only=True)
+            try:
+                self._database = Database(self.url, read_only=True)
+            except (sqlite3.Error, psycopg.Error) as error:
+                raise DatabaseError(f"the database cannot be opened: {error}") from error
         return self._database
 
     @contextmanager
