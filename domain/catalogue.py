@@ -395,15 +395,21 @@ def unknown_members(kind: Any, raw: Any, path: str = "") -> Iterator[str]:
     """Name the members of a body that its type does not know, so that a misspelt field does not vanish."""
     struct, item = _shape(kind, raw)
     if struct is not None and isinstance(raw, dict):
-        fields = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
-        if struct.__struct_config__.tag_field:
-            fields[struct.__struct_config__.tag_field] = str
+        fields = _wire_types(struct)
         for name, value in raw.items():
-            where = f"{path}.{name}" if path else name
-            if name in fields:
-                yield from unknown_members(fields[name], value, where)
-            else:
-                yield where
+            if name not in fields:
+                yield f"{path}.{name}" if path else name
+            elif isinstance(value, dict | list):
+                yield from unknown_members(fields[name], value, f"{path}.{name}" if path else name)
     elif item is not None and isinstance(raw, list):
         for number, value in enumerate(raw):
             yield from unknown_members(item, value, f"{path}[{number}]")
+
+
+@functools.cache
+def _wire_types(struct: type[Struct]) -> dict[str, Any]:
+    """The wire names of a Struct and their types; found once, because reflection costs 0.1 ms a Struct."""
+    members = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
+    if struct.__struct_config__.tag_field:
+        members[struct.__struct_config__.tag_field] = str
+    return members
