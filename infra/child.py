@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -22,7 +22,12 @@ Output = IO[bytes] | int | None
 
 
 def spawn(
-    command: Sequence[str], *, output: Output = None, folder: Path | None = None, pass_fds: Sequence[int] = ()
+    command: Sequence[str],
+    *,
+    output: Output = None,
+    folder: Path | None = None,
+    pass_fds: Sequence[int] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a command in a session of its own, so that Ctrl-C reaches its parent alone.
 
@@ -36,6 +41,7 @@ def spawn(
         stdout=output,
         stderr=output,
         cwd=folder,
+        env=environment,
         pass_fds=tuple(pass_fds),
         start_new_session=True,
     )

@@ -53,10 +53,12 @@ async def connect(url: str, name: str, *, patience_seconds: float = 5) -> Connec
     """Connect and stay connected: reconnects never end, only the first connect is bounded."""
     client = Connection()
     failures: list[str] = []
+    connected = False
 
     async def failed(error: Exception) -> None:
         failures[:] = [str(error) or type(error).__name__]
-        log.warning("NATS connection %s: %s", name, failures[0])
+        if connected:  # until then it is told once, by the error
+            log.warning("NATS connection %s: %s", name, failures[0])
 
     async def lost() -> None:
         client.interrupted()
@@ -88,8 +90,10 @@ async def connect(url: str, name: str, *, patience_seconds: float = 5) -> Connec
         await client.close()
         reason = failures[0] if failures else str(error) or "no answer"
         raise LogUnreachableError(
-            f"no NATS server at {_without_password(url)} within {patience_seconds:g} s: {reason}"
+            f"no NATS server at {_without_password(url)} within {patience_seconds:g} s ({reason}): check the "
+            "address, and that the server runs"
         ) from error
+    connected = True
     return client
 
 

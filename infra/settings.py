@@ -34,6 +34,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     nats_port: Annotated[int, Meta(ge=0, le=65535)] = 4222
     nats_server: str = ""
+    nats_monitor: str = ""
     replicas: Annotated[int, Meta(ge=1, le=5)] = 1
     duplicate_window_seconds: Annotated[int, Meta(ge=1, le=30 * 86400)] = 3600
     batch_max: Annotated[int, Meta(ge=1, le=10_000)] = 1000
@@ -41,6 +42,14 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def nats_url(self) -> str:
         return self.nats or f"nats://127.0.0.1:{self.nats_port}"
+
+    @property
+    def monitor_urls(self) -> tuple[str, ...]:
+        return tuple(url.strip() for url in self.nats_monitor.split(",") if url.strip())
+
+    @property
+    def nats_folder(self) -> Path:
+        return Path(self.data) / "nats"
 
     @property
     def database_url(self) -> str:

@@ -131,7 +131,7 @@ async def stream_state(client: Client) -> StreamState:
         if error.number != NOT_FOUND:
             raise
         raise StreamError(
-            f"there is no stream {STREAM} here: make it with the administrative command"
+            f"there is no stream {STREAM} here: make it with `qudao stream`"
         ) from error
 
 

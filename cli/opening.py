@@ -1,0 +1,36 @@
+"""How commands open the database and reach the log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cli.trouble import make_folder
+from infra.database import Database, DatabaseError
+from infra.nats_server import monitor_of
+from infra.settings import Settings
+
+
+def open_database(settings: Settings) -> Database:
+    """The database to be written; its folder is made where it is this machine's own."""
+    if not settings.database:
+        make_folder(Path(settings.data))
+    return Database(settings.database_url)
+
+
+def look_into_database(settings: Settings) -> Database:
+    """The database to be read. Raises DatabaseError where no projector has been there yet."""
+    url = settings.database_url
+    file = Path(url.removeprefix("sqlite:///"))
+    if url.startswith("sqlite:///") and not file.is_file():
+        raise DatabaseError(
+            f"there is no database {file} yet: start `qudao up` or `qudao project`, or give another"
+        )
+    return Database(url, read_only=True)
+
+
+def monitors(settings: Settings) -> list[str]:
+    """Where the servers report how they write: as set, else what this machine's own server published."""
+    if settings.nats_monitor or settings.nats:
+        return list(settings.monitor_urls)
+    found = monitor_of(settings.nats_folder)
+    return [found] if found else []

@@ -1,0 +1,73 @@
+"""`qudao up`: the log, the projector and the HTTP API on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from cli.stopping import until_stopped
+from cli.supervisor import Health, Supervisor
+from infra.settings import Settings
+
+LOOK_SECONDS = 0.1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    del parser  # settings say all there is to say
+
+
+def run(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Run everything until stopped; what is wrong at the start ends it with nothing left running."""
+    began = time.monotonic()
+    supervisor = Supervisor(settings, told, child_flags(arguments))
+    with until_stopped(supervisor.kill), supervisor:
+        supervisor.start()
+        health = supervisor.await_health()
+        tell_ready(supervisor, health, time.monotonic() - began, as_json=arguments.json)
+        while True:
+            supervisor.tend()
+            time.sleep(LOOK_SECONDS)
+    return 0
+
+
+def child_flags(arguments: argparse.Namespace) -> list[str]:
+    """How the children are to log: as their parent was told to."""
+    return [f"--{name}" for name in ("json", "verbose") if getattr(arguments, name)]
+
+
+def told(line: str) -> None:
+    print("qudao:", line, file=sys.stderr, flush=True)
+
+
+def tell_ready(supervisor: Supervisor, health: Health, seconds: float, *, as_json: bool) -> None:
+    """Say where everything is and what an acknowledgement means."""
+    settings, means = supervisor.settings, supervisor.durability
+    assert means is not None, "asked for when the stream was opened"
+    data = str(Path(settings.data).resolve())
+    if as_json:
+        ready = {
+            "ready_seconds": round(seconds, 3),
+            "healthy": health.healthy,
+            "faults": health.faults,
+            "url": supervisor.url,
+            "nats": settings.nats,
+            "data": data,
+            "database": settings.database_url,
+            "acknowledged_means": means.acknowledged_means,
+            "processes": supervisor.pids,
+        }
+        print(msgspec.json.encode(ready).decode(), flush=True)
+        return
+    state = f"ready after {seconds:.1f} s" if health.healthy else "running, but not well"
+    print(f"Qudao is {state}.")
+    for fault in health.faults:
+        print(f"  not well   {fault}")
+    print(f"  API        {supervisor.url}/   (reference: /docs, state: /health)")
+    print(f"  log        {settings.nats}")
+    print(f"  data       {data}")
+    print(f"  promise    {means.explanation}")
+    print("  stop       Ctrl-C", flush=True)
