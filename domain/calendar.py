@@ -14,7 +14,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 AHEAD_MAX = timedelta(hours=24)
 
 
-class Window(Struct, frozen=True, kw_only=True):
+class Window(Struct, frozen=True, kw_only=True, gc=False):
     """From an instant up to, but not including, another."""
 
     from_: Instant = field(name="from")
@@ -42,7 +42,8 @@ def from_nanoseconds(nanoseconds: int) -> datetime:
 
 def microseconds(instant: datetime) -> int:
     """Microseconds since 1970 UTC: how instants sort and are stored."""
-    return (instant - EPOCH) // timedelta(microseconds=1)
+    since = instant - EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def from_microseconds(count: int) -> datetime:

@@ -15,7 +15,7 @@ from domain.numbers import exact_fields
 from domain.texts import Code, Text
 
 
-class Obligation(Struct, frozen=True, kw_only=True):
+class Obligation(Struct, frozen=True, kw_only=True, gc=False):
     """What the dealer has promised to reach, in every period of this kind."""
 
     code: Code

@@ -22,7 +22,7 @@ Basis = Annotated[tuple[Reference, ...], Meta(max_length=100)]
 STANDING = ("dealers", "decisions")
 
 
-class Factors(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Factors(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """What an applicant says of itself, by the factors of admission."""
 
     location: Text | None = None
@@ -154,7 +154,7 @@ Clock = Annotated[
 ]
 
 
-class ReceivingHours(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ReceivingHours(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """When an outlet takes goods: days of the week, Monday being 1, and the local time of day."""
 
     days: Annotated[tuple[Annotated[int, Meta(ge=1, le=7)], ...], Meta(max_length=7)] = ()
@@ -162,7 +162,7 @@ class ReceivingHours(Struct, frozen=True, kw_only=True, omit_defaults=True):
     to: Clock
 
 
-class CategorySales(Struct, frozen=True, kw_only=True):
+class CategorySales(Struct, frozen=True, kw_only=True, gc=False):
     """What an outlet sells of a category in a year, all suppliers together."""
 
     category: Id

@@ -15,7 +15,7 @@ from domain.places import Place
 from domain.texts import LINES_MAX, Text
 
 
-class DispatchedLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class DispatchedLine(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """What was loaded of one SKU and lot."""
 
     line: Id | None = None
@@ -48,7 +48,7 @@ class DeliveryDispatched(Payload, frozen=True, kw_only=True):
     lines: Annotated[tuple[DispatchedLine, ...], Meta(max_length=LINES_MAX)]
 
 
-class ReceivedLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ReceivedLine(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """What became of one SKU and lot at the ramp."""
 
     line: Id | None = None
@@ -94,14 +94,14 @@ class DeliveryFailed(Payload, frozen=True, kw_only=True):
     attempted: Instant | None = None
 
 
-class OrderLine(Struct, frozen=True, kw_only=True):
+class OrderLine(Struct, frozen=True, kw_only=True, gc=False):
     """The order line that returned goods had been sold by."""
 
     order: Id
     line: Id
 
 
-class ReturnedLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ReturnedLine(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """What came back of one SKU and lot, and in which state."""
 
     sku: Id
@@ -129,7 +129,7 @@ class ReturnReceived(Payload, frozen=True, kw_only=True):
     lines: Annotated[tuple[ReturnedLine, ...], Meta(max_length=LINES_MAX)]
 
 
-class ExchangedLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ExchangedLine(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One SKU and lot that was handed over in an exchange."""
 
     sku: Id

@@ -31,7 +31,7 @@ def shallow(name: str, value: object) -> None:
         ]
 
 
-class Attachment(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Attachment(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A file that stands behind a fact, named by its hash."""
 
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
@@ -40,14 +40,14 @@ class Attachment(Struct, frozen=True, kw_only=True, omit_defaults=True):
     uri: Annotated[str, Meta(max_length=2048)] | None = None
 
 
-class Payload(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Payload(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """What an event says. The first field a subclass adds is the id of the document it speaks about."""
 
     attachments: tuple[Attachment, ...] = ()
     x: dict[str, Any] = {}  # the publisher's own fields: kept, never read
 
 
-class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+class Envelope(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, tag_field="type"):
     """A CloudEvents 1.0 event in structured JSON. `catalogue` makes one subclass for every type."""
 
     specversion: Literal["1.0"]
@@ -71,7 +71,7 @@ class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
 P = TypeVar("P", bound=Payload, covariant=True)
 
 
-class Recorded(Struct, Generic[P], frozen=True):
+class Recorded(Struct, Generic[P], frozen=True, gc=False):
     """A valid event in its place in the log.
 
     `dealer` is the subject's dealer, empty where the event has none; `recorded` is the log's own clock.

@@ -31,7 +31,7 @@ class VisitPlanned(Payload, frozen=True, kw_only=True):
     planned_for: Instant | None = None
 
 
-class Seen(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Seen(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """What a visitor saw of one SKU."""
 
     sku: Id

@@ -17,7 +17,7 @@ from domain.texts import LINES_MAX, Code, Text
 Initiator = Literal["dealer", "company", "carrier"]
 
 
-class Entered(Struct, frozen=True, kw_only=True):
+class Entered(Struct, frozen=True, kw_only=True, gc=False):
     """The quantity as it was typed, for display only: nothing is ever converted from it."""
 
     quantity: Quantity
@@ -27,7 +27,7 @@ class Entered(Struct, frozen=True, kw_only=True):
         exact_fields(self, "quantity")
 
 
-class Discount(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Discount(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One reason why a line's net is what it is, and who pays for it."""
 
     kind: Code
@@ -39,7 +39,7 @@ class Discount(Struct, frozen=True, kw_only=True, omit_defaults=True):
         exact_fields(self, "amount")
 
 
-class Free(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Free(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """Why a line is free of charge."""
 
     of_line: Id | None = None
@@ -47,7 +47,7 @@ class Free(Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: Literal["bonus", "sample", "display", "replacement"]
 
 
-class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Line(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One SKU of an order; `net` is authoritative, and need not be quantity times unit price."""
 
     line: Id
@@ -97,7 +97,7 @@ class OrderPlaced(Payload, frozen=True, kw_only=True):
         exact_fields(self, "freight")
 
 
-class ConfirmedLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ConfirmedLine(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """What is promised for one line, where it differs from the order."""
 
     line: Id
@@ -172,7 +172,7 @@ class OrderClosed(Payload, frozen=True, kw_only=True):
     reason: Text | None = None
 
 
-class InvoiceLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class InvoiceLine(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """What one line of an invoice charges, or of a credit note gives back."""
 
     line: Id
@@ -200,7 +200,7 @@ class InvoiceIssued(Payload, frozen=True, kw_only=True):
     lines: Annotated[tuple[InvoiceLine, ...], Meta(max_length=LINES_MAX)]
 
 
-class Allocation(Struct, frozen=True, kw_only=True):
+class Allocation(Struct, frozen=True, kw_only=True, gc=False):
     """The part of a payment that settles one invoice."""
 
     invoice: Id

@@ -18,7 +18,7 @@ Gtin = Annotated[
 ]
 
 
-class Address(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Address(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A postal address, as far as it is known."""
 
     country: Country | None = None
@@ -29,7 +29,7 @@ class Address(Struct, frozen=True, kw_only=True, omit_defaults=True):
     lines: Annotated[tuple[Text, ...], Meta(max_length=10)] = ()
 
 
-class Place(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Place(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A place by whatever names it: an id, a GLN, an address, a spot in it, or its degrees."""
 
     id: Id | None = None

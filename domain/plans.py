@@ -17,7 +17,7 @@ from domain.territories import Ids
 from domain.texts import Code, Name
 
 
-class TargetScope(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class TargetScope(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """Whose sales of what a target is about: every member that is given must hold."""
 
     org: Id | None = None
@@ -29,7 +29,7 @@ class TargetScope(Struct, frozen=True, kw_only=True, omit_defaults=True):
     skus: Ids = ()
 
 
-class Phase(Struct, frozen=True, kw_only=True):
+class Phase(Struct, frozen=True, kw_only=True, gc=False):
     """The part of a target that falls into a part of its time."""
 
     from_: Instant = field(name="from")
@@ -91,7 +91,7 @@ class PolicyPublished(Payload, frozen=True, kw_only=True):
         shallow("body", self.body)
 
 
-class Unit(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Unit(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A unit a SKU is also packed in, and how many base units it holds."""
 
     uom: Code
@@ -102,7 +102,7 @@ class Unit(Struct, frozen=True, kw_only=True, omit_defaults=True):
         exact_fields(self, "factor", least=ZERO)
 
 
-class Empty(Struct, frozen=True, kw_only=True):
+class Empty(Struct, frozen=True, kw_only=True, gc=False):
     """The crates and bottles that come back from one base unit."""
 
     asset: Id

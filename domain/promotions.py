@@ -25,7 +25,7 @@ from domain.territories import Ids
 from domain.texts import LINES_MAX, Code, Name, Text
 
 
-class Scope(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Scope(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """Whom and what a promotion is for: every member that is given must hold."""
 
     org: Id | None = None
@@ -36,7 +36,7 @@ class Scope(Struct, frozen=True, kw_only=True, omit_defaults=True):
     categories: Ids = ()
 
 
-class Mechanics(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+class Mechanics(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, tag_field="kind"):
     """How a promotion works; its `kind` says which."""
 
 
@@ -70,7 +70,7 @@ class BuyGet(Mechanics, frozen=True, kw_only=True, omit_defaults=True, tag="buy_
         exact_fields(self, "buy", "get", least=ZERO)
 
 
-class Step(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Step(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """What holds from a quantity on: a percentage or an amount off a base unit."""
 
     from_quantity: UnsignedQuantity
@@ -89,7 +89,7 @@ class Tier(Mechanics, frozen=True, kw_only=True, omit_defaults=True, tag="tier")
     currency: Currency | None = None
 
 
-class BundleItem(Struct, frozen=True, kw_only=True):
+class BundleItem(Struct, frozen=True, kw_only=True, gc=False):
     """One SKU of a bundle."""
 
     sku: Id
@@ -136,7 +136,7 @@ class Sampling(Mechanics, frozen=True, kw_only=True, omit_defaults=True, tag="sa
 AnyMechanics = PriceOff | PercentOff | BuyGet | Tier | Bundle | Display | Sampling
 
 
-class Funding(Struct, frozen=True, kw_only=True):
+class Funding(Struct, frozen=True, kw_only=True, gc=False):
     """Who pays which part of a promotion."""
 
     by: Id
@@ -146,7 +146,7 @@ class Funding(Struct, frozen=True, kw_only=True):
         exact_fields(self, "share", least=ZERO, most=Decimal(1))
 
 
-class Baseline(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Baseline(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """What a promotion is measured against: a period before it, or a quantity a day."""
 
     from_: Instant | None = field(name="from", default=None)
@@ -223,7 +223,7 @@ class PromotionEnded(PromotionStep, frozen=True, kw_only=True):
     """The promotion is over."""
 
 
-class PriceScope(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PriceScope(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """For whom a price list holds: every member that is given must hold."""
 
     tier: Code | None = None
@@ -231,7 +231,7 @@ class PriceScope(Struct, frozen=True, kw_only=True, omit_defaults=True):
     territories: Ids = ()
 
 
-class PriceLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PriceLine(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The price of a base unit, and how far below it nobody may go."""
 
     sku: Id

@@ -15,7 +15,7 @@ from domain.places import Place
 from domain.texts import LINES_MAX, Text
 
 
-class MovedLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class MovedLine(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """How much of one SKU and lot was moved; only an adjustment may be below zero."""
 
     sku: Id
@@ -48,7 +48,7 @@ class StockMoved(Payload, frozen=True, kw_only=True):
                     exact(f"lines[{number}].quantity", line.quantity, least=ZERO)
 
 
-class CountedLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CountedLine(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """How much of one SKU and lot was there."""
 
     sku: Id
@@ -74,7 +74,7 @@ class StockCounted(Payload, frozen=True, kw_only=True):
     lines: Annotated[tuple[CountedLine, ...], Meta(max_length=LINES_MAX)]
 
 
-class SoldLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SoldLine(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """How much of one SKU was sold on, in the reporter's own code where it differs."""
 
     sku: Id
@@ -105,7 +105,7 @@ class SelloutReported(Payload, frozen=True, kw_only=True):
         half_open(self.from_, self.to)
 
 
-class BalanceLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class BalanceLine(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One part of an opening balance: goods, crates, an open invoice, or a sum."""
 
     sku: Id | None = None

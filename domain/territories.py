@@ -74,7 +74,7 @@ class OrgDefined(Payload, frozen=True, kw_only=True):
     name: Name
 
 
-class Assignee(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Assignee(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """What a representative looks after."""
 
     org: Id | None = None

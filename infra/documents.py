@@ -34,14 +34,14 @@ IDENTITIES_KEPT = 50_000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
-class Identity(Struct, frozen=True):
+class Identity(Struct, frozen=True, gc=False):
     """Who holds (source, id): the sequence of its first valid event, or 0, and of the voids that name it."""
 
     sequence: int
     voids: tuple[int, ...] = ()
 
 
-class Entry(Struct, frozen=True):
+class Entry(Struct, frozen=True, gc=False):
     """One statement of a document and the sequences at which it was withdrawn, restored, withdrawn …"""
 
     statement: Recorded[Payload]
@@ -51,7 +51,7 @@ class Entry(Struct, frozen=True):
         return self.statement.sequence <= sequence and not sum(t <= sequence for t in self.toggles) % 2
 
 
-class Held(Struct):
+class Held(Struct, gc=False):
     """A document in memory: all its entries, and what they say now."""
 
     key: tuple[str, str, str]

@@ -14,7 +14,7 @@ from domain.envelope import Payload, Recorded
 P = TypeVar("P", bound=Payload)
 
 
-class Document(Struct, frozen=True, eq=False):
+class Document(Struct, frozen=True, eq=False, gc=False):
     """The statements about one document that stand, by claimed time, then by sequence.
 
     Hashed by identity, so that what a projection makes of a document can be remembered.
@@ -49,7 +49,7 @@ class Document(Struct, frozen=True, eq=False):
         return min(times) if times else None
 
 
-class Change(Struct, frozen=True):
+class Change(Struct, frozen=True, eq=False, gc=False):
     """What one event did to one document. The event may be a void, or its withdrawal."""
 
     event: Recorded[Payload]

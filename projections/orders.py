@@ -28,7 +28,7 @@ from projections.projection import Projection
 from projections.rows import Key, Row, Rows, table
 
 
-class OrderedLine(Struct, frozen=True):
+class OrderedLine(Struct, frozen=True, gc=False):
     """One line of an order as it stands."""
 
     line: str

@@ -21,6 +21,8 @@ from projections.orders import closed_at, lines_of
 from projections.projection import Computed, Projection
 from projections.rows import Key, Row, Rows, Tables, table
 
+Deltas = tuple[Decimal, Decimal, Decimal]  # on hand, blocked, in transit
+_STILL: Deltas = (ZERO, ZERO, ZERO)
 Bucket = tuple[str, str, str]  # location, SKU, lot; an empty lot: not told apart
 
 
@@ -84,7 +86,7 @@ class StockLots(Row):
     by_lot: bool = False
 
 
-class Dispatched(Struct, frozen=True):
+class Dispatched(Struct, frozen=True, gc=False):
     """What one delivery took of an order's product."""
 
     at: datetime
@@ -114,7 +116,7 @@ class StockFlag(Flag):
 class Effects(Struct):
     """What one document does to stock, wherever it stands: all a fold has to take off or put on."""
 
-    moves: dict[tuple[str, str, str, datetime], tuple[Decimal, Decimal, Decimal]]
+    moves: dict[tuple[str, str, str, datetime], Deltas]
     counts: dict[tuple[str, str, str, datetime], tuple[Decimal, int]]
 
     def move(
@@ -278,7 +280,7 @@ _EFFECTS = {
 }
 
 
-class Item(Struct, frozen=True):
+class Item(Struct, frozen=True, gc=False):
     """What an order's own document says of one product."""
 
     location: str
@@ -325,24 +327,52 @@ def open_quantity(item: OrderItem, at: datetime | None = None) -> Decimal:
     return max(ZERO, item.ordered - sum(gone, ZERO))
 
 
+class Difference(Struct, frozen=True, gc=False):
+    """What a change moves and counts, by key: as it was and as it is."""
+
+    moves: dict[tuple[str, str, str, datetime], tuple[Deltas, Deltas]]
+    counts: dict[tuple[str, str, str, datetime], tuple[Decimal, int]]
+    dispatches: dict[tuple[str, str], Dispatched | None]
+
+
+@lru_cache(maxsize=8192)
+def difference(change: Change) -> Difference:
+    """What a change of a document that moves or counts stock makes different."""
+    old, new = effects(change.before), effects(change.after)
+    moves = {}
+    for key in {**old.moves, **new.moves} if old.moves else new.moves:
+        before, after = old.moves.get(key, _STILL), new.moves.get(key, _STILL)
+        if before != after:
+            moves[key] = before, after
+    counts = {}
+    for key in {**old.counts, **new.counts}:
+        if old.counts.get(key) != new.counts.get(key):
+            counts[key] = new.counts.get(key, (ZERO, 0))
+    gone, taken = dispatches(change.before), dispatches(change.after)
+    changed = {key: taken.get(key) for key in {**gone, **taken} if gone.get(key) != taken.get(key)}
+    return Difference(moves, counts, changed)
+
+
 def keys(change: Change) -> Iterator[tuple[type[Row], Key]]:
     """The rows a change touches first."""
     dealer = change.document.dealer
-    for document in (change.before, change.after):
-        if document is None:
-            continue
-        if change.kind == "order":
+    if change.kind == "order":
+        for document in (change.before, change.after):
             for sku, item in items(document).items():
-                yield OrderItem, (dealer, document.id, sku)
+                yield OrderItem, (dealer, change.document.id, sku)
                 yield StockLevel, (item.location, sku, "")
-            continue
-        done = effects(document)
-        for location, sku, lot, *_ in (*done.moves, *done.counts):
-            yield StockLevel, (location, sku, lot)
+        return
+    found = difference(change)
+    for location, sku, lot, _ in found.moves:
+        yield StockLevel, (location, sku, lot)
+        if lot:
             yield StockLots, (location, sku)
-        for order, sku in dispatches(document):
-            yield OrderItem, (dealer, order, sku)
-            yield StockLevel, (dealer, sku, "")
+    for location, sku, lot, _ in found.counts:
+        yield StockLevel, (location, sku, lot)
+        yield StockLots, (location, sku)
+    for order, sku in found.dispatches:
+        yield OrderItem, (dealer, order, sku)
+        yield StockLevel, (dealer, sku, "")
 
 
 def fold(change: Change, rows: Rows) -> None:
@@ -350,30 +380,25 @@ def fold(change: Change, rows: Rows) -> None:
     if change.kind == "order":
         _fold_items(change, rows)
         return
-    if change.kind == "delivery":
-        _fold_dispatches(change, rows)
-    old, new = effects(change.before), effects(change.after)
+    found = difference(change)
+    if found.dispatches:
+        _fold_dispatches(change, rows, found)
     limit = change.event.recorded + AHEAD_MAX
-    if old.counts or new.counts:
-        for bucket in _fold_counts(change, rows, old, new):
-            _recount(change, rows, bucket, limit)
     name = f"{change.kind}/{change.document.id}"
-    for key in {**old.moves, **new.moves} if old.moves else new.moves:
-        before, after = old.moves.get(key, _STILL), new.moves.get(key, _STILL)
-        if before != after:
-            rows.put(StockMove(*key, name, *after))
-            _move(change, rows, key, before, after, limit)
-
-
-_STILL = (ZERO, ZERO, ZERO)
+    if found.counts:
+        for bucket in _fold_counts(name, rows, found):
+            _recount(change, rows, bucket, limit)
+    for key, (before, after) in found.moves.items():
+        rows.put(StockMove(*key, name, *after))
+        _move(change, rows, key, before, after, limit)
 
 
 def _move(
     change: Change,
     rows: Rows,
     key: tuple[str, str, str, datetime],
-    before: tuple[Decimal, Decimal, Decimal],
-    after: tuple[Decimal, Decimal, Decimal],
+    before: Deltas,
+    after: Deltas,
     limit: datetime,
 ) -> None:
     location, sku, lot, at = key
@@ -418,14 +443,10 @@ def _rebuild(rows: Rows, level: StockLevel, limit: datetime) -> None:
         setattr(level, name, getattr(found, name))
 
 
-def _fold_counts(change: Change, rows: Rows, old: Effects, new: Effects) -> list[Bucket]:
+def _fold_counts(name: str, rows: Rows, found: Difference) -> list[Bucket]:
     """Store the counts of a document; the buckets whose last count may be another one now."""
     buckets: dict[Bucket, None] = {}
-    name = f"{change.kind}/{change.document.id}"
-    for key in {**old.counts, **new.counts}:
-        if old.counts.get(key) == new.counts.get(key):
-            continue
-        quantity, sequence = new.counts.get(key, (ZERO, 0))
+    for key, (quantity, sequence) in found.counts.items():
         rows.put(StockCount(*key, name, quantity, sequence))
         location, sku, lot, _ = key
         if not sku:
@@ -446,6 +467,14 @@ def _recount(change: Change, rows: Rows, bucket: Bucket, limit: datetime) -> Non
     """Set a bucket to its last count and the moves after it."""
     level = rows.edit(StockLevel, *bucket)
     was = level.on_hand
+    newest = change.after is not None and change.before is None and change.event.effective
+    if newest and newest <= limit and level.due_at is None and _is_after(newest, level):
+        # The usual way, without reading anything: nothing known bears on the bucket after this count.
+        named = difference(change).counts.get((*bucket, newest)) or (ZERO, change.event.sequence)
+        level.counted, level.counted_at, level.counted_sequence = named[0], newest, named[1]
+        level.on_hand = level.counted
+        _mark_negative(change, rows, level, was)
+        return
     counts = list(_counts(rows, bucket))
     if _is_due(level, limit) or any(count.sequence and count.at > limit for count in counts):
         _rebuild(rows, level, limit)
@@ -458,6 +487,12 @@ def _recount(change: Change, rows: Rows, bucket: Bucket, limit: datetime) -> Non
                 if since is None or move.at > since:
                     level.on_hand += move.on_hand
     _mark_negative(change, rows, level, was)
+
+
+def _is_after(at: datetime, level: StockLevel) -> bool:
+    return (level.counted_at is None or level.counted_at < at) and (
+        level.last_move is None or level.last_move <= at
+    )
 
 
 def _counts(rows: Rows, bucket: Bucket) -> Iterator[StockCount]:
@@ -504,16 +539,13 @@ def _fold_items(change: Change, rows: Rows) -> None:
         _reorder(rows, row.location, sku, open_quantity(row))
 
 
-def _fold_dispatches(change: Change, rows: Rows) -> None:
-    old, new = dispatches(change.before), dispatches(change.after)
-    for order, sku in {**old, **new}:
-        if old.get((order, sku)) == new.get((order, sku)):
-            continue
+def _fold_dispatches(change: Change, rows: Rows, found: Difference) -> None:
+    for (order, sku), taken in found.dispatches.items():
         row = rows.edit(OrderItem, change.document.dealer, order, sku)
         was = open_quantity(row)
         kept = [d for d in row.dispatches if d.delivery != change.document.id]
-        if (order, sku) in new:
-            kept.append(new[order, sku])
+        if taken is not None:
+            kept.append(taken)
         row.dispatches = tuple(sorted(kept, key=lambda d: (d.at, d.delivery)))
         _reorder(rows, row.location, sku, open_quantity(row) - was)
 
