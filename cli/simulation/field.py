@@ -41,7 +41,12 @@ def _visit(run: Run, day: int, dealer: Dealer) -> None:
     else:
         data |= {"started": run.at(day, start), "ended": run.at(day, start + 25), "outcome": "order"}
         data["seen"] = [
-            {"sku": sku.id, "on_shelf": True, "facings": rng.randrange(1, 12), "stock": str(rng.randrange(0, 40))}
+            {
+                "sku": sku.id,
+                "on_shelf": True,
+                "facings": rng.randrange(1, 12),
+                "stock": str(rng.randrange(0, 40)),
+            }
             for sku in run.skus(3)
         ]
     run.send("visit.completed.v1", visit, day, start + 30, data, dealer=dealer.id, source=FIELD)
@@ -51,13 +56,22 @@ def _observe_price(run: Run, day: int, dealer: Dealer) -> None:
     observation, sku = run.number("PO"), run.skus(1)[0]
     cents = sku.price * run.rng.randrange(85, 130) // 100
     data: Data = {"observation": observation, "outlet": dealer.outlets[0], "dealer": dealer.id, "sku": sku.id}
-    data |= {"price": f"{cents // 100}.{cents % 100:02d}", "currency": dealer.currency, "at": run.at(day, 700)}
+    data |= {
+        "price": f"{cents // 100}.{cents % 100:02d}",
+        "currency": dealer.currency,
+        "at": run.at(day, 700),
+    }
     run.send("price.observed.v1", observation, day, 710, data, dealer=dealer.id, source=FIELD)
 
 
 def _complain(run: Run, day: int, dealer: Dealer) -> None:
     complaint = run.number("CM")
-    data: Data = {"complaint": complaint, "dealer": dealer.id, "kind": "delivery", "text": "送貨太晚 too late"}
+    data: Data = {
+        "complaint": complaint,
+        "dealer": dealer.id,
+        "kind": "delivery",
+        "text": "送貨太晚 too late",
+    }
     run.send("complaint.opened.v1", complaint, day, 720, data, dealer=dealer.id, source=FIELD)
     run.later(day + run.rng.randrange(1, 9), partial(_resolve, run, complaint, dealer))
 
@@ -69,7 +83,12 @@ def _resolve(run: Run, complaint: str, dealer: Dealer, day: int) -> None:
 
 def _propose(run: Run, day: int, dealer: Dealer) -> None:
     feedback = run.number("FB")
-    data: Data = {"feedback": feedback, "dealer": dealer.id, "kind": "assortment", "text": "想要小包裝 smaller packs"}
+    data: Data = {
+        "feedback": feedback,
+        "dealer": dealer.id,
+        "kind": "assortment",
+        "text": "想要小包裝 smaller packs",
+    }
     run.send("feedback.raised.v1", feedback, day, 740, data, dealer=dealer.id, source=FIELD)
     answer: Data = {"feedback": feedback, "dealer": dealer.id, "decision": "taken up 採納"}
     run.send("feedback.decided.v1", feedback, day, 1100, answer, dealer=dealer.id, source=FIELD)
@@ -77,7 +96,12 @@ def _propose(run: Run, day: int, dealer: Dealer) -> None:
 
 def _accuse(run: Run, day: int, dealer: Dealer) -> None:
     case = run.number("CASE")
-    data: Data = {"case": case, "dealer": dealer.id, "kind": run.rng.choice(("diversion", "low_price")), "points": 3}
+    data: Data = {
+        "case": case,
+        "dealer": dealer.id,
+        "kind": run.rng.choice(("diversion", "low_price")),
+        "points": 3,
+    }
     run.send("violation.recorded.v1", case, day, 750, data, dealer=dealer.id, source=FIELD)
 
 
@@ -95,7 +119,13 @@ def _pack_and_scan(run: Run, day: int, dealer: Dealer) -> None:
 def _swap_goods(run: Run, day: int, dealer: Dealer) -> None:
     exchange, sku = run.number("GX"), run.skus(1)[0]
     goods = [{"sku": sku.id, "quantity": 2}]
-    data: Data = {"exchange": exchange, "dealer": dealer.id, "outlet": dealer.outlets[0], "in": goods, "out": goods}
+    data: Data = {
+        "exchange": exchange,
+        "dealer": dealer.id,
+        "outlet": dealer.outlets[0],
+        "in": goods,
+        "out": goods,
+    }
     data["reason"] = "aged 臨期換新"
     run.send("goods.exchanged.v1", exchange, day, 770, data, dealer=dealer.id, source=WAREHOUSE)
 
@@ -105,8 +135,14 @@ def _count_crates(run: Run, day: int, dealer: Dealer) -> None:
     counted: Data = {"count": count, "dealer": dealer.id, "asset": "CRATE-24", "at": run.at(day, 800)}
     counted["quantity"] = run.rng.randrange(5, 200)
     run.send("crate.counted.v1", count, day, 810, counted, dealer=dealer.id, source=FIELD)
-    if run.chance("crates lost", 3):
+    if run.chance("crates lost", 3, within=2):
         loss = run.number("CL")
-        lost: Data = {"loss": loss, "dealer": dealer.id, "asset": "CRATE-24", "quantity": 3, "deposit_unit": "30.00"}
+        lost: Data = {
+            "loss": loss,
+            "dealer": dealer.id,
+            "asset": "CRATE-24",
+            "quantity": 3,
+            "deposit_unit": "30.00",
+        }
         lost["currency"] = dealer.currency
         run.send("crate.lost.v1", loss, day, 820, lost, dealer=dealer.id, source=FIELD)

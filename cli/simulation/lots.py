@@ -7,7 +7,7 @@ from collections import defaultdict
 from msgspec import Struct
 
 
-class Lot(Struct):
+class Lot(Struct, gc=False):
     """A quantity of one lot at one place; `id` is None where goods bear none."""
 
     id: str | None

@@ -21,7 +21,9 @@ def open_books(run: Run, day: int) -> None:
             units = int(run.demand[sku.id] * 12) + 50
             lot = f"L24-{sku.id}" if sku.has_lots else None
             run.lots.put(warehouse, sku.id, lot, -20, units)
-            lines.append({"sku": sku.id, "quantity": units} | ({"lot": lot, "produced": run.at(-20)} if lot else {}))
+            lines.append(
+                {"sku": sku.id, "quantity": units} | ({"lot": lot, "produced": run.at(-20)} if lot else {})
+            )
         _balance(run, -1, "stock", lines, f"OPEN-{warehouse}", location=warehouse)
 
 
@@ -57,7 +59,11 @@ def _company(run: Run, day: int) -> None:
             territory, rep = f"T-{region}{number}", f"R-{region}{number}"
             town: Data = {"territory": territory, "parent": f"T-{region}", "name": f"{city} {zh_city}"}
             send("territory.defined.v1", territory, day, 80, town, source=PLANNER)
-            post: Data = {"rep": rep, "to": {"org": f"ORG-{region}", "territory": territory}, "from": run.at(day)}
+            post: Data = {
+                "rep": rep,
+                "to": {"org": f"ORG-{region}", "territory": territory},
+                "from": run.at(day),
+            }
             send("rep.assigned.v1", rep, day, 90, post, source=PLANNER)
     for warehouse in sorted(set(run.world.warehouses.values())):
         store: Data = {"location": warehouse, "kind": "warehouse"}
@@ -81,18 +87,36 @@ def _company(run: Run, day: int) -> None:
         send("product.listed.v1", sku.id, day, 110, product, source=PLANNER)
     list_prices(run, day, -1, 0)
     # Kinds that the company keeps for itself: what the views read stays as it is built in.
-    for kind, body in (("replenishment", {"cycle_days": 7, "說明": "1.5 倍原則"}), ("price_authority", {"rep": "0.02"})):
-        policy: Data = {"policy": f"P-{kind}", "kind": kind, "version": "1", "effective": run.at(0), "body": body}
+    for kind, body in (
+        ("replenishment", {"cycle_days": 7, "說明": "1.5 倍原則"}),
+        ("price_authority", {"rep": "0.02"}),
+    ):
+        policy: Data = {
+            "policy": f"P-{kind}",
+            "kind": kind,
+            "version": "1",
+            "effective": run.at(0),
+            "body": body,
+        }
         send("policy.published.v1", f"P-{kind}", day, 130, policy, source=PLANNER)
 
 
 def list_prices(run: Run, day: int, from_day: int, rise: int) -> None:
     """Prices of a base unit from a day on, `rise` percent above the first ones."""
     lines = [
-        {"sku": sku.id, "price": f"{sku.price * (100 + rise) // 100 / 100:.2f}", "cost": f"{sku.cost / 100:.2f}"}
+        {
+            "sku": sku.id,
+            "price": f"{sku.price * (100 + rise) // 100 / 100:.2f}",
+            "cost": f"{sku.cost / 100:.2f}",
+        }
         for sku in run.world.skus
     ]
-    data: Data = {"price_list": "PL-CN", "scope": {"territories": ["CN"]}, "currency": "CNY", "tax_included": False}
+    data: Data = {
+        "price_list": "PL-CN",
+        "scope": {"territories": ["CN"]},
+        "currency": "CNY",
+        "tax_included": False,
+    }
     data |= {"from": run.at(from_day), "lines": lines}
     run.send("price.listed.v1", "PL-CN", day, 120, data, source=PLANNER, number=f"{from_day}")
 
@@ -110,10 +134,12 @@ def _dealer(run: Run, day: int, dealer: Dealer, late_days: int) -> None:
         "timezone": "Asia/Shanghai",
     }
     known = {"dealer": dealer.id, "source": dealer.erp}
-    run.send("dealer.registered.v1", dealer.id, day, 500, data, late_days=late_days, **known)  # type: ignore[arg-type]
+    run.send("dealer.registered.v1", dealer.id, day, 500, data, late_days=late_days, **known)
     if dealer.location != dealer.id:
         store: Data = {"location": dealer.location, "kind": "warehouse", "dealer": dealer.id}
-        run.send("location.registered.v1", dealer.location, day, 510, store, dealer=dealer.id, source=dealer.erp)
+        run.send(
+            "location.registered.v1", dealer.location, day, 510, store, dealer=dealer.id, source=dealer.erp
+        )
     assign_territory(run, day, dealer, dealer.city, day)
     contract = f"C-{dealer.id}"
     duty = {"code": "volume", "measure": "amount", "target": "500000", "period": "year"}
@@ -133,7 +159,9 @@ def assign_territory(run: Run, day: int, dealer: Dealer, territory: str, from_da
     """The dealer may sell in the territory from a day on, which may lie back in time."""
     data: Data = {"dealer": dealer.id, "territory": territory, "from": run.at(from_day), "exclusive": False}
     number = f"{territory}/{from_day}"
-    run.send("territory.assigned.v1", dealer.id, day, 520, data, dealer=dealer.id, source=PLANNER, number=number)
+    run.send(
+        "territory.assigned.v1", dealer.id, day, 520, data, dealer=dealer.id, source=PLANNER, number=number
+    )
 
 
 def _balances(run: Run, day: int, dealer: Dealer) -> None:
@@ -142,7 +170,9 @@ def _balances(run: Run, day: int, dealer: Dealer) -> None:
         units = run.rng.randrange(5, 60)
         lot = f"L24-{sku.id}" if sku.has_lots else None
         run.lots.put(dealer.location, sku.id, lot, -30, units)
-        stock.append({"sku": sku.id, "quantity": units} | ({"lot": lot, "produced": run.at(-30)} if lot else {}))
+        stock.append(
+            {"sku": sku.id, "quantity": units} | ({"lot": lot, "produced": run.at(-30)} if lot else {})
+        )
     _balance(run, day, "stock", stock, f"OPEN-S-{dealer.id}", dealer=dealer.id, location=dealer.location)
     owed: Data = {"invoice": f"OLD-{dealer.id}", "due": run.at(15), "currency": dealer.currency}
     owed["amount"] = run.rng.randrange(100, 90000)

@@ -24,16 +24,35 @@ _FAMILY = {name: entry.families[0] for name, entry in CATALOGUE.types.items()}
 _VERB = {name: name.split(".")[1] for name in _FAMILY}
 #: A first statement of these is sometimes mistaken, and then restated or withdrawn.
 _CORRECTED = frozenset(
-    "order.placed.v1 delivery.dispatched.v1 delivery.received.v1 invoice.issued.v1 stock.moved.v1"
-    " stock.counted.v1 sellout.reported.v1".split()
+    [
+        "order.placed.v1",
+        "delivery.dispatched.v1",
+        "delivery.received.v1",
+        "invoice.issued.v1",
+        "stock.moved.v1",
+        "stock.counted.v1",
+        "sellout.reported.v1",
+    ]
 )
 _CORRECTED_SHARE = 0.008
 #: Shares of all events, cumulated.
-_FAULTS = ((0.005, "late"), (0.009, "repeat"), (0.012, "reserialised"), (0.0125, "conflict"), (0.013, "invalid"))
+_FAULTS = (
+    (0.005, "late"),
+    (0.009, "repeat"),
+    (0.012, "reserialised"),
+    (0.0125, "conflict"),
+    (0.013, "invalid"),
+)
 _FAULTS_SHARE = _FAULTS[-1][0]
 #: So that a short stream shows every fault too: these numbers of the stream are faulty in any case.
-_FORCED_FAULTS = {300: "late", 350: "repeat", 400: "reserialised", 450: "conflict", **dict.fromkeys(range(500, 750, 50), "invalid")}
-_FORCED_CORRECTIONS = {20: "restated", 30: "voided", 40: "rebooked"}
+_FORCED_FAULTS = {
+    300: "late",
+    350: "repeat",
+    400: "reserialised",
+    450: "conflict",
+    **dict.fromkeys(range(500, 750, 50), "invalid"),
+}
+_FORCED_CORRECTIONS = {5: "restated", 8: "voided", 11: "rebooked"}  # of orders
 
 
 class Published(msgspec.Struct, frozen=True, gc=False):
@@ -50,7 +69,9 @@ class Outbox:
     """Holds what is to be sent, by day and minute, and adds the faults of real publishers."""
 
     def __init__(self, rng: Random, tally: Tally, first_day: date, dealers: list[str]) -> None:
-        self.dates = [(first_day + timedelta(days=n - LEAD_DAYS)).isoformat() for n in range(LEAD_DAYS + 4000)]
+        self.dates = [
+            (first_day + timedelta(days=n - LEAD_DAYS)).isoformat() for n in range(LEAD_DAYS + 4000)
+        ]
         self._random = rng.random
         self._rng = rng
         self._tally = tally
@@ -58,7 +79,7 @@ class Outbox:
         self._tokens = {"": NO_DEALER} | {dealer: escape(dealer) for dealer in dealers}
         self._days: defaultdict[int, list[tuple[int, int, Published]]] = defaultdict(list)
         self._count = 0
-        self._corrections = 0
+        self._orders = 0
         self._since_close: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._encode = msgspec.json.Encoder().encode
 
@@ -68,7 +89,10 @@ class Outbox:
 
     def window(self, day: int, end: int) -> Data:
         """From the beginning of a day up to that of another."""
-        return {"from": self.dates[day + LEAD_DAYS] + _CLOCK[0], "to": self.dates[end + LEAD_DAYS] + _CLOCK[0]}
+        return {
+            "from": self.dates[day + LEAD_DAYS] + _CLOCK[0],
+            "to": self.dates[end + LEAD_DAYS] + _CLOCK[0],
+        }
 
     def send(
         self,
@@ -86,8 +110,10 @@ class Outbox:
         """Publish a statement about a document and return its event id; what stands in the end is `data`."""
         identity = f"{document}/{_VERB[kind]}/{number}"
         if kind in _CORRECTED:
-            self._corrections += 1
-            correction = _FORCED_CORRECTIONS.get(self._corrections)
+            correction = None
+            if kind == "order.placed.v1":
+                self._orders += 1
+                correction = _FORCED_CORRECTIONS.get(self._orders)
             if correction or self._random() < _CORRECTED_SHARE:
                 return self._correct(correction, kind, document, day, minute, data, source, dealer, identity)
         self._write(kind, document, day, minute, data, source, dealer, identity, late_days=late_days)
@@ -151,7 +177,16 @@ class Outbox:
             late_days=later,
         )
         self._write(
-            kind, document, day, noticed, data, source, dealer, right, replaces=f"{source}#{identity}", late_days=later
+            kind,
+            document,
+            day,
+            noticed,
+            data,
+            source,
+            dealer,
+            right,
+            replaces=f"{source}#{identity}",
+            late_days=later,
         )
         return right
 

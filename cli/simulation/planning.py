@@ -25,7 +25,14 @@ def plan_month(run: Run, day: int, start: int, end: int) -> None:
         value = int(20000 * dealer.weight)
         parent = f"TG-{month}-{dealer.region}-base"
         publish = partial(
-            _dealer_target, run, target=target, parent=parent, dealer=dealer, value=value, start=start, end=end
+            _dealer_target,
+            run,
+            target=target,
+            parent=parent,
+            dealer=dealer,
+            value=value,
+            start=start,
+            end=end,
         )
         if late:
             run.later(told, publish)
@@ -38,8 +45,20 @@ def _dealer_target(
 ) -> None:
     scope: Data = {"dealer": dealer.id}
     _target(run, day, target, parent, scope, "base", value, start, end, dealer.currency)
-    if run.chance("target revised", 30):
-        _target(run, day + 1, target, parent, scope, "base", value * 9 // 10, start, end, dealer.currency, "revised")
+    if run.chance("target revised", 30, within=9):
+        _target(
+            run,
+            day + 1,
+            target,
+            parent,
+            scope,
+            "base",
+            value * 9 // 10,
+            start,
+            end,
+            dealer.currency,
+            "revised",
+        )
 
 
 def _target(
@@ -70,12 +89,20 @@ def plan_promotion(run: Run, day: int, start: int, end: int) -> None:
         promotion = Promotion(f"PR-{month}-{turn}")
         mechanics = _mechanics(run, promotion, sku, start // 28 * 4 + turn)
         opens, closes = start + 2 + turn * 3, min(end, start + 16 + turn * 3)
-        data: Data = {"promotion": promotion.id, "name": f"{sku.name} in {month} 促銷"} | run.window(opens, closes)
-        data |= {"scope": {"skus": [sku.id]}, "mechanics": mechanics, "baseline": run.window(opens - 28, opens)}
+        data: Data = {"promotion": promotion.id, "name": f"{sku.name} in {month} 促銷"} | run.window(
+            opens, closes
+        )
+        data |= {
+            "scope": {"skus": [sku.id]},
+            "mechanics": mechanics,
+            "baseline": run.window(opens - 28, opens),
+        }
         data["funding"] = [{"by": "brand", "share": "0.7"}, {"by": "dealer", "share": "0.3"}]
         run.send("promotion.planned.v1", promotion.id, day, 600, data, source=PLANNER)
-        if run.chance("promotion amended", 3):
-            run.send("promotion.amended.v1", promotion.id, day, 700, data | {"budget": "B-TRADE"}, source=PLANNER)
+        if run.chance("promotion amended", 3, within=4):
+            run.send(
+                "promotion.amended.v1", promotion.id, day, 700, data | {"budget": "B-TRADE"}, source=PLANNER
+            )
         run.send("promotion.approved.v1", promotion.id, day, 800, {"promotion": promotion.id}, source=PLANNER)
         run.later(opens, partial(_start, run, promotion, sku))
         run.later(closes, partial(_end, run, promotion, sku))
@@ -94,12 +121,20 @@ def _mechanics(run: Run, promotion: Promotion, sku: Sku, turn: int) -> Data:
             promotion.percent = 10
             return {"kind": "price_off", "amount": off, "currency": "CNY"}
         case 3:
-            return {"kind": "tier", "steps": [{"from_quantity": 50, "percent": 3}, {"from_quantity": 100, "percent": 5}]}
+            return {
+                "kind": "tier",
+                "steps": [{"from_quantity": 50, "percent": 3}, {"from_quantity": 100, "percent": 5}],
+            }
         case 4:
             items = [{"sku": sku.id, "quantity": 2}, {"sku": "TEA-0", "quantity": 1}]
             return {"kind": "bundle", "items": items, "price": "120.00", "currency": "CNY"}
         case 5:
-            return {"kind": "display", "requirement": "端架陳列 end of aisle", "amount": 200, "currency": "CNY"}
+            return {
+                "kind": "display",
+                "requirement": "端架陳列 end of aisle",
+                "amount": 200,
+                "currency": "CNY",
+            }
         case _:
             return {"kind": "sampling", "sku": sku.id, "quantity": 500}
 
@@ -127,7 +162,9 @@ def close_month(run: Run, day: int, start: int) -> None:
         list_prices(run, day, day + 7, int(month[5:]) // 3 + 1)
     for dealer in run.world.dealers[int(month[5:]) % 4 :: 4]:
         grade: Data = {"dealer": dealer.id, "grade": run.rng.choice("ABBC")}
-        run.send("dealer.graded.v1", dealer.id, day, 620, grade, dealer=dealer.id, source=PLANNER, number=month)
+        run.send(
+            "dealer.graded.v1", dealer.id, day, 620, grade, dealer=dealer.id, source=PLANNER, number=month
+        )
         given: Data = {"dealer": dealer.id, "period": period, "criterion": "cooperation", "by": dealer.rep}
         given["value"] = run.rng.randrange(50, 101)
         kind, number = "assessment.input.v1", f"{month}/cooperation"
@@ -154,7 +191,9 @@ def change_dealers(run: Run, day: int) -> None:
 
 def _standing(run: Run, day: int, dealer: Dealer, verb: str, reason: str, **more: object) -> None:
     data: Data = {"dealer": dealer.id, "reason": reason, **more}
-    run.send(f"dealer.{verb}.v1", dealer.id, day, 700, data, dealer=dealer.id, source=PLANNER, number=f"{day}")
+    run.send(
+        f"dealer.{verb}.v1", dealer.id, day, 700, data, dealer=dealer.id, source=PLANNER, number=f"{day}"
+    )
 
 
 def _suspend(run: Run, day: int, dealer: Dealer) -> None:
@@ -220,7 +259,7 @@ def _apply(run: Run, day: int, dealer: Dealer) -> None:
 
 def _outlet(run: Run, day: int, dealer: Dealer) -> None:
     outlet = dealer.outlets[-1]
-    if run.chance("outlet closed", 4):
+    if run.chance("outlet closed", 4, within=1):
         gone: Data = {"outlet": outlet, "reason": "renovation 裝修"}
         run.send("outlet.closed.v1", outlet, day, 760, gone, source=FIELD, number=f"{day}")
         return

@@ -30,7 +30,9 @@ class Promotion(Struct):
 class Run:
     """Everything a simulated day reads and changes; all chance comes from one seeded generator."""
 
-    def __init__(self, seed: int, dealers: int, days: int, orders_per_day: float, first_day: date, tally: Tally):
+    def __init__(
+        self, seed: int, dealers: int, days: int, orders_per_day: float, first_day: date, tally: Tally
+    ):
         self.rng = Random(seed)
         self.days = days
         self.tally = tally
@@ -67,11 +69,11 @@ class Run:
         self._numbers[prefix] += 1
         return f"{prefix}-{self._numbers[prefix]:07d}"
 
-    def chance(self, kind: str, one_in: float) -> bool:
-        """True once in so many times; however short the year, one of the first twenty times."""
+    def chance(self, kind: str, one_in: float, *, within: int = 18) -> bool:
+        """True once in so many times; however short the year, once `within` the first times."""
         waits = self._waits.get(kind)
         if waits is None:
-            waits = self._waits[kind] = 2 + len(self._waits) * 7 % 18
+            waits = self._waits[kind] = 1 + len(self._waits) * 7 % within
         if waits > 0:
             self._waits[kind] = waits - 1
             if waits == 1:

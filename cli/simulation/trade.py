@@ -15,7 +15,7 @@ CARRIERS = ("SF-FREIGHT", "DEPPON", "OWN-FLEET", "YTO")
 DAMAGES = ("broken in transit 運輸破損", "near expiry 臨期", "wrong goods 錯貨", "overstock 庫存過高")
 
 
-class Line(Struct):
+class Line(Struct, gc=False):
     """One line; money in cents."""
 
     line: str
@@ -28,7 +28,7 @@ class Line(Struct):
     accepted: int = 0
 
 
-class Order(Struct):
+class Order(Struct, gc=False):
     """An order on its way."""
 
     id: str
@@ -39,7 +39,7 @@ class Order(Struct):
     open: int = 0
 
 
-class Parcel(Struct):
+class Parcel(Struct, gc=False):
     """One line of a delivery and what it was loaded for."""
 
     line: Line
@@ -51,7 +51,7 @@ def money(cents: int, dealer: Dealer) -> str | float:
     return cents / 100 if dealer.erp == "erp.south" else f"{cents // 100}.{cents % 100:02d}"
 
 
-def quantity(units: int, dealer: Dealer) -> str | int:
+def quantity(units: int, dealer: Dealer) -> str | float:
     return units if dealer.erp == "erp.south" else str(units)
 
 
@@ -93,17 +93,30 @@ def place_order(run: Run, day: int, dealer: Dealer) -> None:
     tally.net_cents[dealer.currency] += sum(line.net for line in order.lines)
     if run.chance("cancelled", 50):
         tally.cancelled += 1
-        cancelled: Data = {"order": order.id, "dealer": dealer.id, "initiator": "dealer", "reason": "不需要了"}
-        run.send("order.cancelled.v1", order.id, day, minute + 30, cancelled, dealer=dealer.id, source=dealer.erp)
+        cancelled: Data = {
+            "order": order.id,
+            "dealer": dealer.id,
+            "initiator": "dealer",
+            "reason": "不需要了",
+        }
+        run.send(
+            "order.cancelled.v1", order.id, day, minute + 30, cancelled, dealer=dealer.id, source=dealer.erp
+        )
         return
     if rng.random() < 0.94:
         confirmed: Data = {"order": order.id, "dealer": dealer.id, "promised": order.promised}
         if rng.random() < 0.1:
             confirmed["lines"] = [{"line": "1", "promised": run.window(day + 3, day + 5)}]
-        run.send("order.confirmed.v1", order.id, day, minute + 15, confirmed, dealer=dealer.id, source=dealer.erp)
+        run.send(
+            "order.confirmed.v1", order.id, day, minute + 15, confirmed, dealer=dealer.id, source=dealer.erp
+        )
     wait = rng.choice((1, 1, 1, 2, 2, 2, 3))
     if run.chance("held", 30):
-        held: Data = {"order": order.id, "dealer": dealer.id, "reason": rng.choice(("credit", "stock", "other"))}
+        held: Data = {
+            "order": order.id,
+            "dealer": dealer.id,
+            "reason": rng.choice(("credit", "stock", "other")),
+        }
         run.send("order.held.v1", order.id, day, minute + 20, held, dealer=dealer.id, source=dealer.erp)
         run.later(day + 2, partial(_release, run, order, held))
         wait = 3
@@ -150,7 +163,12 @@ def _wire(order: Order) -> list[Data]:
         elif line.promotion is not None:
             off = line.price * line.quantity - line.net
             data["discounts"] = [
-                {"kind": "promotion", "promotion": line.promotion, "amount": money(off, dealer), "funder": "brand"}
+                {
+                    "kind": "promotion",
+                    "promotion": line.promotion,
+                    "amount": money(off, dealer),
+                    "funder": "brand",
+                }
             ]
         lines.append(data)
     return lines
@@ -162,11 +180,10 @@ def _release(run: Run, order: Order, held: Data, day: int) -> None:
 
 def _dispatch(run: Run, order: Order, lines: list[Line], day: int) -> None:
     dealer, rng = order.dealer, run.rng
-    overdrawn = run.chance("overdrawn", 3000)
     parcels = [
         Parcel(line, lot)
         for line in lines
-        for lot in run.lots.take(dealer.warehouse, line.sku.id, line.quantity, overdrawn=overdrawn)
+        for lot in run.lots.take(dealer.warehouse, line.sku.id, line.quantity)
     ]
     if not parcels:
         _finish(run, order, day)
@@ -224,12 +241,24 @@ def _lot(run: Run, parcel: Parcel) -> Data:
 
 def _fail(run: Run, delivery: str, dealer: Dealer, day: int) -> None:
     attempted = run.at(day, 600)
-    data: Data = {"delivery": delivery, "dealer": dealer.id, "reason": "closed 未營業", "attempted": attempted}
+    data: Data = {
+        "delivery": delivery,
+        "dealer": dealer.id,
+        "reason": "closed 未營業",
+        "attempted": attempted,
+    }
     run.send("delivery.failed.v1", delivery, day, 600, data, dealer=dealer.id, source=WAREHOUSE)
 
 
 def _receive(
-    run: Run, order: Order, delivery: str, parcels: list[Parcel], receipt: str, part: int, is_last: bool, day: int
+    run: Run,
+    order: Order,
+    delivery: str,
+    parcels: list[Parcel],
+    receipt: str,
+    part: int,
+    is_last: bool,
+    day: int,
 ) -> None:
     """Receive one `part`th of what is still open of every parcel."""
     dealer, rng = order.dealer, run.rng
@@ -355,7 +384,11 @@ def _return(run: Run, order: Order, day: int) -> None:
     credit: list[Data] = []
     for number, lot in enumerate(taken, 1):
         net = line.net * lot.quantity // line.quantity
-        back: Data = {"sku": line.sku.id, "quantity": quantity(lot.quantity, dealer), "net": money(net, dealer)}
+        back: Data = {
+            "sku": line.sku.id,
+            "quantity": quantity(lot.quantity, dealer),
+            "net": money(net, dealer),
+        }
         lines.append(
             back
             | {"of": {"order": order.id, "line": line.line}, "condition": condition}
@@ -395,4 +428,3 @@ def move(
     if reason:
         data["reason"] = reason
     run.send("stock.moved.v1", document, day, minute, data, source=WAREHOUSE)
-

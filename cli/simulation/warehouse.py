@@ -20,7 +20,9 @@ def produce(run: Run, day: int) -> None:
         for sku in run.world.skus:
             daily = run.demand[sku.id]
             if run.lots.on_hand(warehouse, sku.id) < daily * 7 + 30:
-                lot = Lot(f"L{day:03d}{warehouse[3]}-{sku.id}" if sku.has_lots else None, day, int(daily * 14) + 60)
+                lot = Lot(
+                    f"L{day:03d}{warehouse[3]}-{sku.id}" if sku.has_lots else None, day, int(daily * 14) + 60
+                )
                 made.append((sku, lot))
                 run.lots.put(warehouse, sku.id, lot.id, day, lot.quantity)
         if made:
@@ -30,12 +32,16 @@ def produce(run: Run, day: int) -> None:
 def shift(run: Run, day: int) -> None:
     """Now and then goods are scrapped, corrected, sampled, blocked, or sent to another warehouse."""
     stores = sorted(set(run.world.warehouses.values()))
-    for kind, one_in in (("scrap", 3), ("adjust", 3), ("out", 5), ("transfer", 4)):
+    for kind, one_in in (("scrap", 3), ("adjust", 3), ("out", 5), ("transfer", 4), ("overdrawn", 40)):
         if not run.chance(kind, one_in):
             continue
         store, sku = run.rng.choice(stores), run.skus(1)[0]
         units = run.rng.randrange(1, 6) * (10 if kind == "transfer" else 1)
-        taken = run.lots.take(store, sku.id, units)
+        if kind == "overdrawn":  # a slip of the pen takes more than there is, until the next count
+            units, kind = run.lots.on_hand(store, sku.id) + units, "out"
+            taken = run.lots.take(store, sku.id, units, overdrawn=True)
+        else:
+            taken = run.lots.take(store, sku.id, units)
         if not taken:
             continue
         goods = [(sku, lot) for lot in taken]
@@ -51,7 +57,11 @@ def shift(run: Run, day: int) -> None:
             move(run, day, 1200, kind, store, goods, "damaged 破損" if kind == "scrap" else "samples 樣品")
     if int(run.at(day)[8:10]) in (5, 12):  # no count falls between block and release
         store, sku = run.rng.choice(stores), run.skus(1)[0]
-        if blocked := [(sku, Lot(lot.id, lot.produced, min(5, lot.quantity))) for lot in run.lots.of(store, sku.id)[:1] if lot.quantity > 0]:
+        if blocked := [
+            (sku, Lot(lot.id, lot.produced, min(5, lot.quantity)))
+            for lot in run.lots.of(store, sku.id)[:1]
+            if lot.quantity > 0
+        ]:
             move(run, day, 1210, "block", store, blocked, "quality check 質檢")
             run.later(day + 3, partial(_unblock, run, store, blocked))
 
@@ -94,7 +104,12 @@ def report_dealer(run: Run, day: int, dealer: Dealer, weeks: int) -> None:
     if run.chance("tertiary", 20):
         report = run.number("SR")
         consumed = [{"sku": line["sku"], "quantity": 1} for line in sold[:3]]
-        data = {"report": report, "dealer": dealer.id, "flow": "tertiary", "outlet": rng.choice(dealer.outlets)}
+        data = {
+            "report": report,
+            "dealer": dealer.id,
+            "flow": "tertiary",
+            "outlet": rng.choice(dealer.outlets),
+        }
         data |= run.window(day - 7, day) | {"lines": consumed}
         run.send("sellout.reported.v1", report, day, 560, data, dealer=dealer.id, source="pos.01")
     if weeks % 2:

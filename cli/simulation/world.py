@@ -8,10 +8,26 @@ from msgspec import Struct
 
 #: English and Chinese name, with the cities of each region and its warehouse.
 REGIONS = {
-    "E": ("East China", "華東", [("Shanghai", "上海"), ("Hangzhou", "杭州"), ("Nanjing", "南京"), ("Suzhou", "蘇州")]),
-    "S": ("South China", "華南", [("Guangzhou", "廣州"), ("Shenzhen", "深圳"), ("Xiamen", "廈門"), ("Hong Kong", "香港")]),
-    "N": ("North China", "華北", [("Beijing", "北京"), ("Tianjin", "天津"), ("Jinan", "濟南"), ("Taiyuan", "太原")]),
-    "W": ("West China", "西部", [("Chengdu", "成都"), ("Chongqing", "重慶"), ("Xi'an", "西安"), ("Kunming", "昆明")]),
+    "E": (
+        "East China",
+        "華東",
+        [("Shanghai", "上海"), ("Hangzhou", "杭州"), ("Nanjing", "南京"), ("Suzhou", "蘇州")],
+    ),
+    "S": (
+        "South China",
+        "華南",
+        [("Guangzhou", "廣州"), ("Shenzhen", "深圳"), ("Xiamen", "廈門"), ("Hong Kong", "香港")],
+    ),
+    "N": (
+        "North China",
+        "華北",
+        [("Beijing", "北京"), ("Tianjin", "天津"), ("Jinan", "濟南"), ("Taiyuan", "太原")],
+    ),
+    "W": (
+        "West China",
+        "西部",
+        [("Chengdu", "成都"), ("Chongqing", "重慶"), ("Xi'an", "西安"), ("Kunming", "昆明")],
+    ),
     "C": ("Central China", "華中", [("Wuhan", "武漢"), ("Changsha", "長沙"), ("Zhengzhou", "鄭州")]),
 }
 #: Category, Chinese, crate, litres in a case, price and cost in cents, shelf life in days.

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from itertools import pairwise
 
 from cli.simulation.field import SHARE_OF_ORDERS, see
 from cli.simulation.opening import open_books
 from cli.simulation.outbox import LEAD_DAYS, Published
 from cli.simulation.planning import change_dealers, close_month, plan_month, plan_promotion
-from cli.simulation.run import PLANNER, Run
+from cli.simulation.run import Run
 from cli.simulation.tally import Tally
 from cli.simulation.trade import place_order
 from cli.simulation.warehouse import count_warehouses, produce, report_dealer, shift
 
 FIRST_DAY = date(2025, 1, 1)
 ORDERS_PER_DEALER_DAY = 1.05
-EVENTS_PER_ORDER = 7.9  # measured, like those below: all that follows from it, and its visits
-EVENTS_PER_DEALER = 14.5
-EVENTS_PER_DEALER_DAY = 0.25
-EVENTS_PER_DAY = 25
+EVENTS_PER_ORDER = 8.55  # measured, like those below: all that follows from it, and its visits
+EVENTS_PER_DEALER = 16
+EVENTS_PER_DEALER_DAY = 0.36
+EVENTS_PER_DAY = 3
+EVENTS_OF_THE_COMPANY = 190
 _WEEK = (1.2, 1.15, 1.1, 1.1, 1.25, 0.8, 0.4)  # Monday first
 _MONTHS = (0.9, 0.75, 0.85, 0.95, 1.05, 1.2, 1.3, 1.25, 1.1, 0.95, 0.8, 0.9)
 
@@ -67,7 +69,11 @@ def size(events: int) -> tuple[int, int, float]:
     """Dealers, days and orders a day that make about so many events, and a fair number of each."""
     dealers = max(12, min(300, int(events**0.5 * 0.4)))
     days = max(35, min(365, events // (dealers * 8)))
-    fixed = 300 + dealers * EVENTS_PER_DEALER + days * (dealers * EVENTS_PER_DEALER_DAY + EVENTS_PER_DAY)
+    fixed = (
+        EVENTS_OF_THE_COMPANY
+        + dealers * EVENTS_PER_DEALER
+        + days * (dealers * EVENTS_PER_DEALER_DAY + EVENTS_PER_DAY)
+    )
     return dealers, days, max(1.0, (events - fixed) / EVENTS_PER_ORDER / days)
 
 
@@ -78,7 +84,7 @@ def _months(first_day: date, days: int) -> list[tuple[int, int]]:
     while (start := (first - first_day).days) < days + 31:
         starts.append(start)
         first = date(first.year + first.month // 12, first.month % 12 + 1, 1)
-    return list(zip(starts, starts[1:], strict=False))
+    return list(pairwise(starts))
 
 
 def _plan(run: Run, day: int, months: list[tuple[int, int]]) -> None:
