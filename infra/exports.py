@@ -46,7 +46,7 @@ class Export:
                 if not any(cells) and flaw is None:
                     continue
                 if len(cells) != width:
-                    if flaw is None and any(cells[width:]) | (len(cells) < width):
+                    if flaw is None and (len(cells) < width or any(cells[width:])):
                         flaw = Unmappable(
                             f"the row has not as many cells as the header, {width}", str(len(cells))
                         )

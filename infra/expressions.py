@@ -92,7 +92,7 @@ def arithmetic(given: str, column: Resolve, style: Numbers) -> Number:
     except (SyntaxError, ValueError, RecursionError):
         raise Flaw(f"{given!r} is not arithmetic: {{columns}}, numbers, + - * and parentheses") from None
     read = reader(style)
-    columns = {f"_{n}": (name, column(name)) for n, name in enumerate(names)}
+    columns = {f"_{n}": (f"{{{name}}}", column(name)) for n, name in enumerate(names)}
     evaluate = _compiled(tree.body, source, given)
 
     def calculate(rows: Rows) -> Decimal | None:
@@ -128,8 +128,7 @@ def _compiled(node: ast.expr, source: str, given: str) -> _Evaluate:
             if re.fullmatch(r"[0-9]+(\.[0-9]+)?", written):
                 constant = Decimal(written)
                 return lambda numbers: constant
-    part = ast.get_source_segment(source, node) or source
-    raise Flaw(f"{part!r} in {given!r}: only {{columns}}, numbers, + - * and parentheses are known")
+    raise Flaw(f"in {given!r} only {{columns}}, numbers, + - * and parentheses are known")
 
 
 def reader(style: Numbers) -> Callable[[str, str], Decimal]:

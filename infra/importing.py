@@ -11,6 +11,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from domain.catalogue import Catalogue, Rejected
+from domain.errors import QudaoError
 from domain.identifiers import digest
 from infra.append import Outgoing, Receipt, message_id
 from infra.assembly import EventPlan, compile_mapping
@@ -23,6 +24,12 @@ GROUP_ROWS_MAX = 10_000  # an event of more would be far too large for the log
 REASONS_MAX = 100
 ROWS_SHOWN = 5
 OTHER = "(other reasons)"
+
+
+class ImportStoppedError(QudaoError):
+    """The log did not take all events of an import."""
+
+    code = "import_stopped"
 
 
 class Log(Protocol):
@@ -158,7 +165,7 @@ async def run_import(
     """Append the events of an export; what is in the log already is not stored twice.
 
     Without an appender the events are only made and checked. Raises MappingError before anything is sent, and
-    what `Appender.append` raises: then run it again.
+    ImportStoppedError where the log does not take them: run it again.
     """
     running = Import(mapping, folder, catalogue)
     report = running.report
@@ -177,7 +184,14 @@ async def run_import(
 async def _append(batch: list[Outgoing], appender: Log | None, report: Report) -> None:
     if appender is None or not batch:
         return
-    for receipt in await appender.append(batch):
+    try:
+        receipts = await appender.append(batch)
+    except QudaoError as error:
+        raise ImportStoppedError(
+            f"stopped after {report.appended + report.duplicates} events: {error}. Run the same import again: "
+            "what is stored already is not stored twice"
+        ) from error
+    for receipt in receipts:
         report.duplicates += receipt.duplicate
         report.appended += not receipt.duplicate
         report.last_sequence = max(report.last_sequence, receipt.sequence)
