@@ -202,6 +202,10 @@ def _report_loss(subscription: JetStreamContext.PullSubscription | None, end: _E
             end.lose()
             await asyncio.sleep(RETRY_SECONDS)
             raise
+        except (
+            TimeoutError
+        ) as error:  # nats-py lets asyncio's own slip through, which FastStream does not know
+            raise nats.errors.TimeoutError from error
 
     subscription.fetch = watched  # type: ignore[method-assign]
 

@@ -42,6 +42,7 @@ async def everything(client: Connection) -> list[Message]:
 async def halted(server: NatsServer) -> AsyncIterator[None]:
     """The server stands still, as in a network that lets nothing through."""
     os.kill(server.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, server.pid, os.WSTOPPED | os.WNOWAIT)  # its threads stop one by one
     try:
         yield
     finally:
