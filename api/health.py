@@ -19,6 +19,7 @@ from infra.database import BUILDING, LIVE, RETIRED, STOPPED, Position
 from infra.stream import StreamState
 
 ASK_SECONDS = 3.0
+LATE_SECONDS = 10.0
 
 
 class LogHealth(Struct, frozen=True):
@@ -33,7 +34,7 @@ class LogHealth(Struct, frozen=True):
 
 
 class ProjectionHealth(Struct, frozen=True):
-    """How far one version of a projection is behind the log; the seconds are since it last moved, 0 if level."""
+    """How far one version of a projection is behind the log: in events, and by how long the first one waits."""
 
     projection: str
     version: str
@@ -75,9 +76,33 @@ async def health_of(link: Link, opened: Opened, wanted: Sequence[str]) -> Health
             why = position.error.splitlines()[0] if position.error else "no reason given"
             faults.append(f"{position.projection} stopped after sequence {position.sequence}: {why}")
     last = state.last_sequence if state else None
-    now_us = int(datetime.now(UTC).timestamp() * 1_000_000)
-    projections = [_projection(p, last, now_us) for p in positions if p.status != RETIRED]
+    shown = [p for p in positions if p.status != RETIRED]
+    waiting = await _waiting_seconds(link, {p.sequence for p in shown}, last)
+    for position in shown:
+        if position.status == LIVE and (seconds := waiting.get(position.sequence) or 0) > LATE_SECONDS:
+            warnings.append(
+                f"{position.projection} is {seconds:.0f} s behind the log; is a projector running?"
+            )
+    projections = [_projection(p, last, waiting.get(p.sequence)) for p in shown]
     return Health(not faults, tuple(faults), tuple(warnings), log_health, tuple(projections))
+
+
+async def _waiting_seconds(link: Link, sequences: set[int], last: int | None) -> dict[int, float]:
+    """For every sequence, how long the event after it has been in the log."""
+    if last is None:
+        return {}
+    now_us = int(datetime.now(UTC).timestamp() * 1_000_000)
+    found: dict[int, float] = {}
+    for sequence in sequences:
+        found[sequence] = 0.0
+        if sequence < last:
+            try:
+                recorded_us = await link.recorded(sequence + 1)
+            except QudaoError:
+                return {}
+            if recorded_us is not None:
+                found[sequence] = round(max(0, now_us - recorded_us) / 1e6, 3)
+    return found
 
 
 async def _log(link: Link, faults: list[str], warnings: list[str]) -> tuple[StreamState | None, LogHealth]:
@@ -123,20 +148,10 @@ def _other_log(state: StreamState, positions: Sequence[Position]) -> list[str]:
     return faults
 
 
-def _projection(position: Position, last: int | None, now_us: int) -> ProjectionHealth:
+def _projection(position: Position, last: int | None, seconds: float | None) -> ProjectionHealth:
     lag = None if last is None else max(0, last - position.sequence)
-    seconds = None
-    if lag is not None:
-        seconds = round(max(0, now_us - position.updated) / 1e6, 3) if lag and position.updated else 0.0
-    return ProjectionHealth(
-        position.projection,
-        position.version,
-        position.status,
-        position.sequence,
-        lag,
-        seconds,
-        position.error,
-    )
+    where = (position.projection, position.version, position.status, position.sequence)
+    return ProjectionHealth(*where, lag, seconds, position.error)
 
 
 def health_handler(link: Link, opened: Opened, wanted: Sequence[str]) -> HTTPRouteHandler:

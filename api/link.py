@@ -12,12 +12,14 @@ from domain.errors import QudaoError
 from infra.append import Appender
 from infra.durability import Durability, durability
 from infra.jetstream import LogUnreachableError
+from infra.reader import read_one
 from infra.stream import StreamState, connect, stream_state
 
 log = logging.getLogger("qudao.api")
 
 AGAIN_SECONDS = 0.5
 APPEND_SECONDS = 15.0
+REPORT_SECONDS = 60.0
 
 
 class Link:
@@ -33,6 +35,7 @@ class Link:
         self._appender: Appender | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._durability: Durability | None = None
+        self._asked = 0.0
         self._why = "not connected yet"
 
     async def start(self) -> None:
@@ -81,7 +84,14 @@ class Link:
         return await stream_state(self.client)
 
     async def durability(self, state: StreamState) -> Durability:
-        """What an acknowledgement means; the servers are asked once."""
-        if self._durability is None:
+        """What an acknowledgement means; the servers are asked once a minute at most."""
+        now = asyncio.get_running_loop().time()
+        if self._durability is None or now - self._asked > REPORT_SECONDS:
             self._durability = await durability(self.client, state, self._monitor_urls)
+            self._asked = now
         return self._durability
+
+    async def recorded(self, sequence: int) -> int | None:
+        """When the log took a message, in microseconds since 1970; None where it has none there."""
+        message = await read_one(self.client, sequence)
+        return None if message is None else message.recorded // 1000

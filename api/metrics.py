@@ -64,7 +64,7 @@ class _Positions(Collector):
         position = GaugeMetricFamily("qudao_position", "Sequence taken in", labels=labels)
         lag = GaugeMetricFamily("qudao_lag_sequences", "Events behind the log", labels=labels)
         seconds = GaugeMetricFamily(
-            "qudao_lag_seconds", "Seconds since it moved, while behind", labels=labels
+            "qudao_lag_seconds", "How long the first event behind has waited", labels=labels
         )
         for one in health.projections:
             names = [one.projection, one.version, one.status]

@@ -36,6 +36,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "too_large": (413, "The request is too large"),
     "event_too_large": (413, "The event is larger than the log takes"),
     "unsupported_media_type": (415, "The body's media type is not taken here"),
+    "misdirected": (421, "The service does not go by this name"),
     "invalid": (422, "The event is not valid"),
     "not_understood": (422, "The event's type is not in the catalogue"),
     "decision": (422, "A decision comes from a command, not from a publisher"),

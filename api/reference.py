@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from html import escape
 from typing import Any
 
@@ -53,7 +54,6 @@ def reference_handlers(
     there = index_of(views, version)
     described = openapi.document(views, catalogue, version)
     spec = msgspec.json.encode(described)
-    events = msgspec.json.encode(asyncapi.document(catalogue, version))
     docs = pages.page("Reference", _reference(described))
 
     @get("/", name="what there is", sync_to_thread=False)
@@ -70,9 +70,13 @@ def reference_handlers(
     def specified(request: AnyRequest) -> Response[bytes]:
         return Response(spec, media_type=JSON)
 
-    @get("/asyncapi.json", name="AsyncAPI", sync_to_thread=False)
+    @cache
+    def events() -> bytes:  # made when it is asked for: the schemas of all types take half a second
+        return msgspec.json.encode(asyncapi.document(catalogue, version))
+
+    @get("/asyncapi.json", name="AsyncAPI", sync_to_thread=True)
     def published(request: AnyRequest) -> Response[bytes]:
-        return Response(events, media_type=JSON)
+        return Response(events(), media_type=JSON)
 
     @get("/problems/{code:str}", name="problem", sync_to_thread=False)
     def problem(request: AnyRequest) -> Response[bytes]:

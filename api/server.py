@@ -6,8 +6,11 @@ import ipaddress
 import socket
 
 import uvicorn
-from litestar import Litestar
+from litestar import Litestar, Request
+from litestar.enums import HttpMethod, ScopeType
+from litestar.types import ASGIApp, Receive, Scope, Send
 
+from api.problems import Problem
 from domain.errors import QudaoError
 
 STOP_SECONDS = 10
@@ -37,7 +40,7 @@ def server_of(app: Litestar) -> uvicorn.Server:
     """The server, quiet: requests are counted in /metrics, not logged."""
     return uvicorn.Server(
         uvicorn.Config(
-            app,
+            at_the_door(app),
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -45,6 +48,34 @@ def server_of(app: Litestar) -> uvicorn.Server:
             lifespan="on",
         )
     )
+
+
+def at_the_door(app: ASGIApp) -> ASGIApp:
+    """Before the application: HEAD is GET without its body, and other names of this machine are turned away.
+
+    A page of a foreign site whose name is pointed at 127.0.0.1 would otherwise read the book in its visitor's
+    browser; for as long as nobody is asked who they are, the name in the request is all there is to tell by.
+    """
+
+    async def enter(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP:
+            named = next((value for name, value in scope["headers"] if name == b"host"), b"").decode(
+                "latin-1"
+            )
+            if not _loopback(_host(named)):
+                problem = Problem("misdirected", f"this service does not answer as {named!r}: use 127.0.0.1")
+                answer = problem.response().to_asgi_response(app=None, request=Request(scope))
+                await answer(scope, receive, send)
+                return
+            if scope["method"] == HttpMethod.HEAD:  # the server sends no body for it
+                scope = {**scope, "method": HttpMethod.GET}
+        await app(scope, receive, send)
+
+    return enter
+
+
+def _host(named: str) -> str:
+    return named[1:].partition("]")[0] if named.startswith("[") else named.partition(":")[0]
 
 
 def listen(host: str, port: int) -> socket.socket:
