@@ -221,15 +221,26 @@ class Database:
             for row in rows:
                 run(f"DROP TABLE IF EXISTS {physical(row, version)}", ())
 
-    def point_views(self, run: Run, live: Iterable[tuple[type[Row], str]]) -> None:
-        """Let every name people ask for show the given versions, within the caller's transaction."""
+    def point_views(
+        self, run: Run, live: Iterable[tuple[type[Row], str]], joined: Iterable[type[Row]] = ()
+    ) -> None:
+        """Let every name people ask for show the given versions, within the caller's transaction.
+
+        `joined` are the views that select from others: they go first and come back last.
+        """
+        joined = list(joined)
         names: dict[str, list[str]] = {}
         for row, version in live:
             columns = quoted(column.name for column in Codec(row).columns)
             names.setdefault(TABLES[row].view, []).append(f"SELECT {columns} FROM {physical(row, version)}")
+        for row in reversed(joined):
+            run(f"DROP VIEW IF EXISTS {TABLES[row].name}", ())
         for name, selects in sorted(names.items()):
             run(f"DROP VIEW IF EXISTS {name}", ())
             run(f"CREATE VIEW {name} AS {' UNION ALL '.join(selects)}", ())
+        for row in joined:
+            columns = quoted(column.name for column in Codec(row).columns)
+            run(f"CREATE VIEW {TABLES[row].name} ({columns}) AS {TABLES[row].sql}", ())
 
     def close(self) -> None:
         self._reader.close()
@@ -314,7 +325,9 @@ class Sql:
         names = quoted(c.name for c in codec.columns)
         key = codec.table.key
         mark = "%s" if self.postgresql else "?"
-        where = [f'"{name}" = {mark}' for name in key[:width]] + [f'"{key[width]}" {op} {mark}' for op in bounds]
+        where = [f'"{name}" = {mark}' for name in key[:width]] + [
+            f'"{key[width]}" {op} {mark}' for op in bounds
+        ]
         return f"SELECT {names} FROM {table} WHERE {' AND '.join(where)} ORDER BY {quoted(key)}"
 
     def upsert(self, table: str, codec: Codec) -> str:

@@ -22,7 +22,7 @@ from infra.versions import stage_0_version, version
 from infra.writer import Writer
 from projections.documents import Change
 from projections.projection import Projection
-from projections.rows import Row
+from projections.rows import TABLES, Row
 
 INDEX = "index"  # stage 0's own name among the positions
 ROWS_MAX = 40_000  # rows of one table kept in memory
@@ -72,6 +72,7 @@ class Engine:
         self._catalogue = catalogue
         self._projections = projections
         self._rows_max = rows_max
+        self._joined = [row for p in projections for row in p.views if TABLES[row].sql]
         self._versions = {p.name: version(p) for p in projections}
         self.version = stage_0_version()
         self.seconds = dict.fromkeys(("hash", "decode", "load", "fold", "encode", "write"), 0.0)
@@ -97,10 +98,12 @@ class Engine:
             for position in self._wanted(projection, found):
                 cache = Cache(self.database, projection.rows, position.version, self._rows_max)
                 member = Member(projection, cache, position)
-                (self.members if position.sequence == self.position.sequence else self.behind).append(member)
+                # Level but not switched: killed between the two, it joins with the next step of `build`.
+                level = (position.sequence, position.status) == (self.position.sequence, self.position.status)
+                (self.members if level else self.behind).append(member)
         if self.position.status == LIVE:
             with self.database.transaction() as run:
-                self.database.point_views(run, self.live_tables())
+                self.database.point_views(run, self.live_tables(), self._joined)
         self._hashes = (bytes.fromhex(self.position.leaf), bytes.fromhex(self.position.chain) or START)
 
     def _wanted(self, projection: Projection, found: Iterable[Position]) -> list[Position]:
@@ -325,7 +328,7 @@ class Engine:
             self.members = [m for m in self.members if m not in replaced] + [member]
             member.position = level
             if level.status == LIVE:
-                self.database.point_views(run, self.live_tables())
+                self.database.point_views(run, self.live_tables(), self._joined)
 
     def look_for_rebuilds(self) -> None:
         """Take up versions that were entered among the positions since the engine was opened."""
@@ -364,7 +367,7 @@ class Engine:
                 live = msgspec.structs.replace(member.position, status=LIVE)
                 self.database.move(run, Move(member.position, live))
                 member.position = live
-            self.database.point_views(run, self.live_tables())
+            self.database.point_views(run, self.live_tables(), self._joined)
 
     def live_tables(self) -> list[tuple[type[Row], str]]:
         tables: list[tuple[type[Row], str]] = [(row, self.version) for row in ROWS]

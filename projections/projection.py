@@ -36,4 +36,8 @@ class Projection(Struct, frozen=True):
     keys: Callable[[Change], Iterator[tuple[type[Row], Key]]]
     fold: Callable[[Change, Rows], None]
     modules: tuple[str, ...]
+    views: tuple[
+        type[Row], ...
+    ] = ()  # row types without a table, made of these rows and of what is in `reads`
     computed: tuple[Computed, ...] = ()
+    reads: tuple[str, ...] = ()  # other projections whose rows the views bring in

@@ -35,6 +35,8 @@ class Table(Struct, frozen=True):
     scan: int  # how many key fields a range names
     appears: str  # the instant before which a row is not shown, or nothing
     view: str  # the name under which people ask for it; several tables may share one
+    sql: str = ""  # what a row type without a table selects from other views; nothing where it is computed
+    coarser: str = ""  # a view with the same figures under fewer keys, for sums that name none of the others
 
 
 TABLES: dict[type[Row], Table] = {}
@@ -56,6 +58,23 @@ def table(
         if row.__struct_fields__[: len(key)] != key or (home == "dealer" and key[0] != "dealer"):
             raise ValueError(f"{row.__name__}: the key {key} must be its first fields, a dealer's own first")
         TABLES[row] = Table(name, row, key, home, indexes, scan, appears, view or name)
+        return row
+
+    return enter
+
+
+def view(
+    name: str, *, key: tuple[str, ...], sql: str = "", coarser: str = ""
+) -> Callable[[type[R]], type[R]]:
+    """Name a row type that has no table: it selects from other views in `sql`, or it is computed.
+
+    The SQL is one SELECT that SQLite and PostgreSQL read alike; it names every field of the row, in order.
+    """
+
+    def enter(row: type[R]) -> type[R]:
+        if row.__struct_fields__[: len(key)] != key:
+            raise ValueError(f"{row.__name__}: the key {key} must be its first fields")
+        TABLES[row] = Table(name, row, key, "shared", (), 0, "", name, sql, coarser)
         return row
 
     return enter
@@ -88,7 +107,16 @@ class Tables(Protocol):
     """The rows of one moment, as a view that is computed reads them."""
 
     def select(self, row: type[R], **wanted: Sequence[Any]) -> Iterator[R]:
-        """Rows whose fields have one of the wanted values each, in key order; all rows where none is named."""
+        """Rows whose fields have one of the wanted values each, in key order; all rows where none is named.
+
+        Of a table or an SQL view. Instants and decimals are named as they are, not as they are stored.
+        """
+        ...
+
+    def sums(
+        self, row: type[Row], by: Sequence[str], fields: Sequence[str], **wanted: Sequence[Any]
+    ) -> Iterator[tuple[Any, ...]]:
+        """Exact sums of fields over those rows, in groups: the values of `by`, then the sums."""
         ...
 
 
@@ -123,6 +151,18 @@ class MemoryRows:
         for found in self.range(row):
             if all(getattr(found, name) in values for name, values in wanted.items()):
                 yield found
+
+    def sums(
+        self, row: type[Row], by: Sequence[str], fields: Sequence[str], **wanted: Sequence[Any]
+    ) -> Iterator[tuple[Any, ...]]:
+        groups: dict[Key, list[Any]] = {}
+        for found in self.select(row, **wanted):
+            group = tuple([getattr(found, name) for name in by])
+            values = [getattr(found, name) for name in fields]
+            held = groups.setdefault(group, [type(value)(0) for value in values])
+            groups[group] = [old + value for old, value in zip(held, values, strict=True)]
+        for group in sorted(groups):
+            yield (*group, *groups[group])
 
     def all(self, row: type[R]) -> list[R]:
         """Every row of a table that says something, in key order."""
