@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -83,17 +84,25 @@ async def test_an_import_without_a_stream_says_what_to_do(stream: Connection, tm
         await run_import(*export(tmp_path, ROWS[:3]), impatient, catalogue=CATALOGUE)
 
 
-def test_the_command_reports_to_a_person_and_to_a_program(
-    nats_server: NatsServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+async def test_the_command_reports_to_a_person_and_to_a_program(
+    nats_server: NatsServer, stream: Connection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mapping, folder = export(tmp_path, [*ROWS[:3], "M-X,yesterday,COLA,1"])
-    command = ["import", str(mapping), str(folder), "--dry-run", f"--nats={nats_server.url}"]
+    command = ["import", str(mapping), str(folder), f"--nats={nats_server.url}"]
 
-    assert main(command) == 1
+    assert await asyncio.to_thread(main, [*command, "--dry-run"]) == 1
+    assert "3 events of wms can be made; none was sent" in capsys.readouterr().out
+    assert (await stream_state(stream)).messages == 0
+
+    assert await asyncio.to_thread(main, command) == 1
     said = capsys.readouterr().out
-    assert "3 events of wms can be made; none was sent" in said
+    assert "3 events of wms: 3 appended, 0 in the log already; last sequence 3" in said
     assert "1 × {day} is not a date written as iso (row 5, as 'yesterday')" in said
-    assert main([*command, "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["events"][0]["made"] == 3
-    assert main([*command[:2], str(tmp_path / "nowhere"), "--dry-run"]) == 2
+
+    export(tmp_path, ROWS[:3])
+    assert await asyncio.to_thread(main, [*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["duplicates"] == 3
+
+    (folder / "moves.csv").unlink()
+    assert await asyncio.to_thread(main, command) == 2
     assert "there is no file" in capsys.readouterr().err
