@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import sys
-import time
+from functools import partial
 
 from cli.opening import open_database
+from cli.progress import Telling
 from consumers.projector import Projector
 from domain.event_types import CATALOGUE
 from infra.database import Database
@@ -20,8 +20,6 @@ from infra.stream import stream_state
 from projections.registry import PROJECTIONS
 
 log = logging.getLogger("qudao.project")
-
-TELL_SECONDS = 2.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,29 +51,19 @@ def projector_of(settings: Settings, database: Database) -> Projector:
         CATALOGUE,
         PROJECTIONS,
         batch_max=settings.batch_max,
-        progress=telling("folded"),
+        progress=partial(Telling(), "folded"),
     )
 
 
 async def _run(settings: Settings, projector: Projector) -> None:
-    # Once it works a log that is away is waited for; an address that never worked is an error.
+    await refuse_unreachable(settings)
+    await projector.app().run()
+
+
+async def refuse_unreachable(settings: Settings) -> None:
+    """Later a log that is away is waited for; an address that does not work at the start is an error."""
     client = await connect(settings.nats_url, "qudao project")
     try:
         await stream_state(client)
     finally:
         await client.close()
-    await projector.app().run()
-
-
-class telling:
-    """Tells how far long work is, at most every two seconds and only where somebody watches."""
-
-    def __init__(self, done: str) -> None:
-        self._done = done
-        self._said = time.monotonic()
-        self._watched = sys.stderr.isatty()
-
-    def __call__(self, done: int, last: int) -> None:
-        if self._watched and time.monotonic() - self._said > TELL_SECONDS:
-            self._said = time.monotonic()
-            print(f"{self._done} {done:,} of {last:,}", file=sys.stderr)
