@@ -6,21 +6,30 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import date, timedelta
+from functools import cache
 from random import Random
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from cli.simulation.tally import Tally
+from cli.simulation.world import Dealer
 from domain.event_types import CATALOGUE
 from domain.identifiers import NO_DEALER, escape
 
 Data = dict[str, object]
 Manner = Literal["first", "repeat", "reserialised", "conflict", "invalid"]
 
+PLANNER, WAREHOUSE, FIELD = "plans", "wms.01", "fieldapp"
+_VOID = "event.voided.v1"
 LEAD_DAYS = 40  # master data and plans come before the first day
 _CLOCK = [f"T{minute // 60:02d}:{minute % 60:02d}:00+08:00" for minute in range(1440)]
 _FAMILY = {name: entry.families[0] for name, entry in CATALOGUE.types.items()}
+_FIELD = {
+    name: entry.payload.__struct_encode_fields__[entry.payload.__struct_fields__.index(entry.document_field)]
+    for name, entry in CATALOGUE.types.items()
+}
 _VERB = {name: name.split(".")[1] for name in _FAMILY}
 #: A first statement of these is sometimes mistaken, and then restated or withdrawn.
 _CORRECTED = frozenset(
@@ -34,6 +43,7 @@ _CORRECTED = frozenset(
         "sellout.reported.v1",
     ]
 )
+_CORRECTIONS = ("restated", "restated", "restated", "voided", "voided", "rebooked")
 _CORRECTED_SHARE = 0.008
 #: Shares of all events, cumulated.
 _FAULTS = (
@@ -65,6 +75,20 @@ class Published(msgspec.Struct, frozen=True, gc=False):
     manner: Manner = "first"
 
 
+class Statement(msgspec.Struct, frozen=True, gc=False):
+    """What a source says of a document at a day and minute, and how late it says so."""
+
+    kind: str
+    document: str
+    id: str
+    day: int
+    minute: int
+    data: Data
+    dealer: str
+    source: str
+    late_days: int
+
+
 class Outbox:
     """Holds what is to be sent, by day and minute, and adds the faults of real publishers."""
 
@@ -76,7 +100,6 @@ class Outbox:
         self._rng = rng
         self._tally = tally
         self._dealers = dealers
-        self._tokens = {"": NO_DEALER} | {dealer: escape(dealer) for dealer in dealers}
         self._days: defaultdict[int, list[tuple[int, int, Published]]] = defaultdict(list)
         self._count = 0
         self._orders = 0
@@ -101,23 +124,38 @@ class Outbox:
         day: int,
         minute: int,
         data: Data,
+        dealer: Dealer | None = None,
         *,
-        source: str,
-        dealer: str = "",
+        source: str | None = None,
         number: str = "1",
         late_days: int = 0,
-    ) -> str:
-        """Publish a statement about a document and return its event id; what stands in the end is `data`."""
-        identity = f"{document}/{_VERB[kind]}/{number}"
+    ) -> None:
+        """Publish a statement about a document of a dealer; what stands in the end is `data`.
+
+        The ids of document and dealer are entered here. A dealer's ERP speaks where no other source is named.
+        """
+        data = {_FIELD[kind]: document, **data}
+        if dealer is not None:
+            data["dealer"] = dealer.id
+        said = Statement(
+            kind,
+            document,
+            f"{document}/{_VERB[kind]}/{number}",
+            day,
+            minute,
+            data,
+            dealer.id if dealer is not None else "",
+            source or (dealer.erp if dealer is not None else PLANNER),
+            late_days,
+        )
         if kind in _CORRECTED:
-            correction = None
+            forced = None
             if kind == "order.placed.v1":
                 self._orders += 1
-                correction = _FORCED_CORRECTIONS.get(self._orders)
-            if correction or self._random() < _CORRECTED_SHARE:
-                return self._correct(correction, kind, document, day, minute, data, source, dealer, identity)
-        self._write(kind, document, day, minute, data, source, dealer, identity, late_days=late_days)
-        return identity
+                forced = _FORCED_CORRECTIONS.get(self._orders)
+            if forced or self._random() < _CORRECTED_SHARE:
+                return self._correct(said, forced or self._rng.choice(_CORRECTIONS))
+        self._write(said)
 
     def due(self, day: int) -> Iterator[Published]:
         """What is sent on a day, in the order it is sent."""
@@ -131,93 +169,46 @@ class Outbox:
     def is_empty(self) -> bool:
         return not self._days
 
-    def _correct(
-        self,
-        how: str | None,
-        kind: str,
-        document: str,
-        day: int,
-        minute: int,
-        data: Data,
-        source: str,
-        dealer: str,
-        identity: str,
-    ) -> str:
-        if how is None:
-            how = self._rng.choice(("restated", "restated", "restated", "voided", "voided", "rebooked"))
-        if how == "rebooked" and (kind != "order.placed.v1" or len(self._dealers) < 2):
+    def _correct(self, right: Statement, how: str) -> None:
+        """Say it wrongly first, and let what is right follow: as a restatement, or by red and blue ink."""
+        if how == "rebooked" and (right.kind != "order.placed.v1" or len(self._dealers) < 2):
             how = "voided"
-        mistaken, holder = _mistaken(data), dealer
+        wrong = replace(right, data=_mistaken(right.data))
         if how == "rebooked":
-            holder = next(other for other in self._rng.sample(self._dealers, 2) if other != dealer)
-            mistaken = {**data, "dealer": holder}
+            holder = next(other for other in self._rng.sample(self._dealers, 2) if other != right.dealer)
+            wrong = replace(right, data={**right.data, "dealer": holder}, dealer=holder)
             self._tally.rebooked += 1
-        self._write(kind, document, day, minute, mistaken, source, holder, identity)
-        noticed = minute + 20
+        self._write(wrong)
         later = self._rng.randrange(1, 4) if self._random() < 0.3 else 0
-        right = f"{identity}/corrected"
+        right = replace(right, id=f"{right.id}/corrected", minute=right.minute + 20, late_days=later)
         if how == "restated":
             self._tally.restated += 1
-            self._write(kind, document, day, noticed, data, source, dealer, right, late_days=later)
-            return right
+            return self._write(right)
         self._tally.voided += 1
-        void: Data = {"source": source, "id": identity, "reason": "entered wrongly 錄入錯誤"}
-        if holder:
-            void["dealer"] = holder
-        self._write(
-            "event.voided.v1",
-            identity,
-            day,
-            noticed,
-            void,
-            source,
-            holder,
-            f"{identity}/voided",
-            family=_FAMILY[kind],
-            late_days=later,
+        void: Data = {"source": wrong.source, "id": wrong.id, "reason": "entered wrongly 錄入錯誤"}
+        if wrong.dealer:
+            void["dealer"] = wrong.dealer
+        withdrawn = replace(
+            right, kind=_VOID, document=wrong.id, id=f"{wrong.id}/voided", data=void, dealer=wrong.dealer
         )
-        self._write(
-            kind,
-            document,
-            day,
-            noticed,
-            data,
-            source,
-            dealer,
-            right,
-            replaces=f"{source}#{identity}",
-            late_days=later,
-        )
-        return right
+        self._write(withdrawn, family=_FAMILY[right.kind])
+        self._write(right, replaces=f"{wrong.source}#{wrong.id}")
 
-    def _write(
-        self,
-        kind: str,
-        document: str,
-        day: int,
-        minute: int,
-        data: Data,
-        source: str,
-        dealer: str,
-        identity: str,
-        *,
-        family: str | None = None,
-        replaces: str | None = None,
-        late_days: int = 0,
-    ) -> None:
+    def _write(self, said: Statement, *, family: str | None = None, replaces: str | None = None) -> None:
+        kind, source = said.kind, said.source
         event: Data = {
             "specversion": "1.0",
-            "id": identity,
+            "id": said.id,
             "source": source,
             "type": kind,
-            "subject": document,
-            "time": self.dates[day + LEAD_DAYS] + _CLOCK[minute],
-            "data": data,
+            "subject": said.document,
+            "time": self.dates[said.day + LEAD_DAYS] + _CLOCK[said.minute],
+            "data": said.data,
         }
         if replaces is not None:
             event["replaces"] = replaces
-        subject = f"channel.{family or _FAMILY[kind]}.{self._tokens[dealer]}"
-        published = Published(subject, self._encode(event), source, identity)
+        subject = f"channel.{family or _FAMILY[kind]}.{_token(said.dealer)}"
+        published = Published(subject, self._encode(event), source, said.id)
         self._count = count = self._count + 1
         self._tally.types[kind] += 1
         self._since_close[source][kind] += 1
@@ -225,13 +216,14 @@ class Outbox:
         fault = _FORCED_FAULTS.get(count)
         if fault is None and roll < _FAULTS_SHARE:
             fault = next(name for share, name in _FAULTS if roll < share)
+        late_days = said.late_days
         if fault == "late":
             late_days += self._rng.randrange(1, 7)
         self._tally.late += late_days > 0
-        sent = minute + count * 7 % 5  # a few minutes: neighbours overtake each other
-        self._days[day + late_days].append((sent, count, published))
+        sent = said.minute + count * 7 % 5  # a few minutes: neighbours overtake each other
+        self._days[said.day + late_days].append((sent, count, published))
         if fault is not None and fault != "late":
-            self._disturb(fault, published, event, day + late_days, sent)
+            self._disturb(fault, published, event, said.day + late_days, sent)
 
     def _disturb(self, fault: str, published: Published, event: Data, day: int, sent: int) -> None:
         after = sent + self._rng.randrange(5, 300)
@@ -274,6 +266,11 @@ class Outbox:
             return subject, self._encode({**event, "data": {}})
         _, _, dealer = subject.split(".")
         return f"channel.decided.{dealer}", self._encode(event)
+
+
+@cache
+def _token(dealer: str) -> str:
+    return escape(dealer) if dealer else NO_DEALER
 
 
 def _moment(item: tuple[int, int, Published]) -> tuple[int, int]:

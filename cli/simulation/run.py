@@ -11,11 +11,33 @@ from random import Random
 from msgspec import Struct
 
 from cli.simulation.lots import Lots
-from cli.simulation.outbox import Outbox
+from cli.simulation.outbox import Data, Outbox
 from cli.simulation.tally import Tally
-from cli.simulation.world import Dealer, Sku, world
+from cli.simulation.world import STORES, Dealer, Sku, dealers, products
 
-PLANNER, WAREHOUSE, FIELD = "plans", "wms.01", "fieldapp"
+
+class Line(Struct, gc=False):
+    """One line of an order; money in cents."""
+
+    line: str
+    sku: Sku
+    quantity: int
+    price: int
+    net: int
+    promotion: str | None = None
+    free_of: str | None = None
+    accepted: int = 0
+
+
+class Order(Struct, gc=False):
+    """An order on its way."""
+
+    id: str
+    dealer: Dealer
+    promised: Data
+    lines: list[Line]
+    deliveries_due: int = 1
+    invoice: str | None = None
 
 
 class Promotion(Struct):
@@ -31,37 +53,39 @@ class Run:
     """Everything a simulated day reads and changes; all chance comes from one seeded generator."""
 
     def __init__(
-        self, seed: int, dealers: int, days: int, orders_per_day: float, first_day: date, tally: Tally
+        self, seed: int, count: int, days: int, orders_per_day: float, first_day: date, tally: Tally
     ):
         self.rng = Random(seed)
         self.days = days
         self.tally = tally
-        self.world = world(self.rng, dealers)
-        self.outbox = Outbox(self.rng, tally, first_day, [dealer.id for dealer in self.world.dealers])
+        self.products = products()
+        self.dealers = dealers(self.rng, count)
+        self.outbox = Outbox(self.rng, tally, first_day, [dealer.id for dealer in self.dealers])
         self.at, self.window, self.send = self.outbox.at, self.outbox.window, self.outbox.send
         self.lots = Lots()
         self.promotions: dict[str, Promotion] = {}  # by SKU
         self._agenda: defaultdict[int, list[Callable[[int], None]]] = defaultdict(list)
         self._numbers: Counter[str] = Counter()
         self._waits: dict[str, int] = {}
-        weights = [sku.weight for sku in self.world.skus]
+        weights = [sku.weight for sku in self.products]
         self._sku_weights = list(accumulate(weights))
         self.demand = {  # base units of a day at one warehouse, as production expects them
-            sku.id: orders_per_day * 4 * 28 * sku.weight / sum(weights) / 3 for sku in self.world.skus
+            sku.id: orders_per_day * 4 * 28 * sku.weight / sum(weights) / (len(STORES) - 1)
+            for sku in self.products
         }
         self.weigh_dealers()
 
     def weigh_dealers(self) -> None:
         """Take notice of dealers that have grown or left."""
-        self._dealer_weights = list(accumulate(dealer.weight for dealer in self.world.dealers))
+        self._dealer_weights = list(accumulate(dealer.weight for dealer in self.dealers))
 
-    def dealers(self, count: int) -> list[Dealer]:
+    def draw(self, count: int) -> list[Dealer]:
         """Draw dealers by their weight."""
-        return self.rng.choices(self.world.dealers, cum_weights=self._dealer_weights, k=count)
+        return self.rng.choices(self.dealers, cum_weights=self._dealer_weights, k=count)
 
-    def skus(self, count: int) -> list[Sku]:
+    def draw_skus(self, count: int) -> list[Sku]:
         """Draw products by their weight, each once."""
-        drawn = self.rng.choices(self.world.skus, cum_weights=self._sku_weights, k=count)
+        drawn = self.rng.choices(self.products, cum_weights=self._sku_weights, k=count)
         return list({sku.id: sku for sku in drawn}.values())
 
     def number(self, prefix: str) -> str:

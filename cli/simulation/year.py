@@ -7,13 +7,15 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 from cli.simulation.field import SHARE_OF_ORDERS, see
+from cli.simulation.fortunes import change_dealers
 from cli.simulation.opening import open_books
+from cli.simulation.orders import place_order
 from cli.simulation.outbox import LEAD_DAYS, Published
-from cli.simulation.planning import change_dealers, close_month, plan_month, plan_promotion
+from cli.simulation.planning import close_month, plan_month, plan_promotion
 from cli.simulation.run import Run
 from cli.simulation.tally import Tally
-from cli.simulation.trade import place_order
 from cli.simulation.warehouse import count_warehouses, produce, report_dealer, shift
+from cli.simulation.world import STORES
 
 FIRST_DAY = date(2025, 1, 1)
 ORDERS_PER_DEALER_DAY = 1.05
@@ -60,9 +62,9 @@ def events(
         day += 1
         run.do_what_is_due(day)
         yield from run.outbox.due(day)
-    for warehouse in sorted(set(run.world.warehouses.values())):
-        for sku in run.world.skus:
-            run.tally.on_hand[warehouse, sku.id] = run.lots.on_hand(warehouse, sku.id)
+    run.tally.on_hand = {
+        (store, sku.id): run.lots.on_hand(store, sku.id) for store in STORES for sku in run.products
+    }
 
 
 def size(events: int) -> tuple[int, int, float]:
@@ -104,12 +106,12 @@ def _pace(day: date) -> float:
 
 
 def _trade(run: Run, day: int, expected: float) -> None:
-    for number, dealer in enumerate(run.world.dealers):
+    for number, dealer in enumerate(run.dealers):
         if number % 7 == day % 7 and day >= 7:
             report_dealer(run, day, dealer, day // 7)
     produce(run, day)
     orders = int(expected + run.rng.random())
-    for dealer in run.dealers(orders):
+    for dealer in run.draw(orders):
         place_order(run, day, dealer)
     see(run, day, int(orders * SHARE_OF_ORDERS + run.rng.random()))
     change_dealers(run, day)
