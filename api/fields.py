@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from domain.calendar import EPOCH, from_microseconds, microseconds
-from domain.numbers import exact, scaled, text, unscaled
+from domain.numbers import exact, scaled
 from infra.tables import Column
 
 Stored = str | int | bool | None
@@ -20,6 +20,7 @@ Shown = str | int | bool | Raw | None
 
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})")
 _INTEGER = re.compile(r"-?\d{1,19}")
+MILLION = 1_000_000
 STORED_TYPES: dict[str, type] = {"text": str, "integer": int, "boolean": bool, "decimal": int, "instant": int}
 _SCHEMAS: dict[str, dict[str, Any]] = {
     "text": {"type": "string"},
@@ -72,6 +73,13 @@ class Field(Struct, frozen=True):
 def field_of(column: Column) -> Field:
     """The field that a column of a row type is."""
     return Field(column.name, column.kind, column.nullable, column.type)
+
+
+def decimal_text(millionths: int) -> str:
+    """The canonical text of a stored decimal, as `numbers.text` writes it; a page has hundreds of them."""
+    whole, part = divmod(abs(millionths), MILLION)
+    sign = "-" if millionths < 0 else ""
+    return f"{sign}{whole}.{part:06}".rstrip("0") if part else f"{sign}{whole}"
 
 
 def instant_text(instant: datetime) -> str:
@@ -127,8 +135,8 @@ _SHOW: dict[str, Callable[[Any], Shown]] = {
     "text": str,
     "integer": int,
     "boolean": bool,
-    "decimal": lambda value: text(unscaled(value)),
-    "instant": lambda value: instant_text(from_microseconds(value)),
+    "decimal": decimal_text,
+    "instant": lambda value: from_microseconds(value).isoformat()[:-6] + "Z",
     "day": str,
     "json": lambda value: Raw(value.encode()),
 }

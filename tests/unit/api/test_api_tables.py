@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api import pages, sheets
-from api.fields import Field
+from api.fields import Field, decimal_text
+from domain.numbers import text, unscaled
 
 NAME = Field("name", "text", False, str)
 NET = Field("net", "decimal", False, str)
@@ -58,3 +59,8 @@ def test_a_long_text_is_shortened_in_a_table_and_whole_in_its_own_row() -> None:
 
     assert "x" * 201 not in pages.table([NAME], [row])
     assert "x" * 300 in pages.record([NAME], row)
+
+
+@given(st.integers(-(2**80), 2**80))
+def test_a_stored_decimal_is_written_as_everywhere_else(millionths: int) -> None:
+    assert decimal_text(millionths) == text(unscaled(millionths))
