@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -54,20 +55,31 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     try:
-        return run(list(sys.argv[1:] if argv is None else argv))
+        code = run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         return INTERRUPTED
     except QudaoError as error:
         say(str(error))
         return STOPPED if error.code in FOR_GOOD else WRONG
     except BrokenPipeError:
-        sys.stderr.close()  # or the interpreter complains that it cannot flush
+        _drop_output()
         return WRONG
     except Exception as error:
         if (line := explained(error)) is None:
             raise
         say(line)
+        _drop_output()
         return WRONG
+
+
+def _drop_output() -> None:
+    """Let what cannot be written go, or the interpreter fails once more when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run(argv: list[str]) -> int:

@@ -96,6 +96,10 @@ class Supervisor:
     def start(self) -> None:
         """Start everything; refuses a port in use before anything is made."""
         settings = self.settings
+        if settings.host not in ("127.0.0.1", "::1", "localhost"):
+            from api.server import listen  # slow to import, and the API itself asks the same
+
+            listen(settings.host, settings.port).close()
         refuse_taken(settings.host, settings.port)
         if not settings.nats:
             refuse_taken("127.0.0.1", settings.nats_port)
@@ -117,9 +121,11 @@ class Supervisor:
         for child in self.children:
             child.start()
 
-    def _start_nats(self, port: int) -> NatsServer:
+    def _start_nats(self, port: int, monitor_port: int = 0) -> NatsServer:
         binary = Path(self.settings.nats_server) if self.settings.nats_server else None
-        return NatsServer.start(self.settings.nats_folder, port=port, binary=binary)
+        return NatsServer.start(
+            self.settings.nats_folder, port=port, monitor_port=monitor_port, binary=binary
+        )
 
     async def _open_stream(self, *, made_here: bool) -> Durability:
         client = await connect(self.settings.nats, "qudao up")
@@ -187,7 +193,7 @@ class Supervisor:
             self._tell("nats-server died; starting it again")
             self._nats.stop()
             try:
-                self._nats = self._start_nats(self._nats.port)
+                self._nats = self._start_nats(self._nats.port, self._nats.monitor_port)
             except QudaoError as error:
                 self._tell(str(error))
         for child in self.children:

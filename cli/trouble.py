@@ -52,7 +52,8 @@ def explained(error: BaseException) -> str | None:
             if any(sign in str(one) for sign in SQLITE_SIGNS):
                 return f"the database cannot be used: {one}"
         elif type(one).__module__.startswith("psycopg") and type(one).__name__ == "OperationalError":
-            return f"the database does not answer: {str(one).strip().splitlines()[0]}"
+            said = str(one).strip().splitlines()[0]
+            return f"the database does not answer ({said}): check its address, and that it runs"
     return None
 
 

@@ -25,7 +25,7 @@ from infra.child import spawn
 CONF = """\
 server_name: qudao
 listen: "127.0.0.1:{port}"
-http: "127.0.0.1:-1"
+http: "127.0.0.1:{monitor}"
 max_payload: 1MB
 pid_file: {pid}
 ports_file_dir: {folder}
@@ -66,6 +66,7 @@ class NatsServer:
         self.url = ports.nats[0]
         self.monitor_url = ports.monitoring[0]
         self.port = int(self.url.rpartition(":")[2])
+        self.monitor_port = int(self.monitor_url.rpartition(":")[2])
         self.pid = process.pid
         self.log = log
 
@@ -75,12 +76,13 @@ class NatsServer:
         data: Path,
         *,
         port: int = 0,
+        monitor_port: int = 0,
         binary: Path | None = None,
         sync_always: bool = True,
         healthy_within_seconds: float = 30,
         lock_within_seconds: float = 5,
     ) -> Self:
-        """Start a server on `data` and return once it is healthy; port 0 takes a free one."""
+        """Start a server on `data` and return once it is healthy; ports 0 are free ones."""
         executable = find_binary(binary)
         data = data.resolve()
         log = data / "nats.log"
@@ -89,7 +91,7 @@ class NatsServer:
         # The parent-death signal follows the *thread* that forked; this one lives as long as the server.
         spawner = ThreadPoolExecutor(1, thread_name_prefix="nats-server")
         try:
-            _configure(data, port=port, sync_always=sync_always)
+            _configure(data, port=port, monitor_port=monitor_port, sync_always=sync_always)
             process = spawner.submit(_spawn, executable, data, log, lock).result()
         except OSError as error:
             spawner.shutdown()
@@ -188,7 +190,7 @@ def _lock(data: Path, patience_seconds: float) -> int:
             time.sleep(0.05)
 
 
-def _configure(data: Path, *, port: int, sync_always: bool) -> None:
+def _configure(data: Path, *, port: int, monitor_port: int, sync_always: bool) -> None:
     def quoted(path: Path) -> str:
         return json.dumps(str(path), ensure_ascii=False)
 
@@ -196,6 +198,7 @@ def _configure(data: Path, *, port: int, sync_always: bool) -> None:
         stale.unlink()
     text = CONF.format(
         port=port or -1,
+        monitor=monitor_port or -1,
         pid=quoted(data / "nats.pid"),
         folder=quoted(data),
         log=quoted(data / "nats.log"),

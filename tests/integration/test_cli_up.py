@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.lab.events import order
+from tests.lab.qudao import FREE_PORTS, Site, command, environment, eventually, qudao, runs, up
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def held_port() -> Iterator[int]:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        yield holder.getsockname()[1]
+
+
+def test_an_event_sent_to_a_started_site_is_seen_and_sigterm_leaves_no_process(tmp_path: Path) -> None:
+    with up(tmp_path / "var") as site:
+        sent, receipt = site.post("/events", order("SO-1", "渠道-7", ("COLA", 4)))
+        seen, answer = site.get(f"/orders?min_sequence={receipt['sequence']}&wait=20")
+        site.process.send_signal(signal.SIGTERM)
+        code = site.process.wait(20)
+
+    assert (sent, seen, code) == (201, 200, 0)
+    assert [(row["order"], row["dealer"], row["net"]) for row in answer["items"]] == [
+        ("SO-1", "渠道-7", "10")
+    ]
+    assert set(site.pids) == {"nats-server", "projector", "API"}
+    assert not any(runs(pid) for pid in site.pids.values())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_a_killed_supervisor_leaves_no_child(tmp_path: Path) -> None:
+    with up(tmp_path / "var") as site:
+        site.process.kill()
+
+        assert eventually(lambda: not any(runs(pid) for pid in site.pids.values()))
+
+
+def test_whatever_is_killed_is_started_again_and_the_site_gets_well(tmp_path: Path) -> None:
+    with up(tmp_path / "var") as site:
+        for pid in site.pids.values():
+            os.kill(pid, signal.SIGKILL)
+
+        assert eventually(lambda: not any(runs(pid) for pid in site.pids.values()), 2)
+        assert eventually(lambda: _healthy(site), 20)
+        status, receipt = site.post("/events", order("SO-1", "D1", ("COLA", 4)))
+        assert status == 201
+        assert site.get(f"/orders?min_sequence={receipt['sequence']}&wait=20")[0] == 200
+
+
+def _healthy(site: Site) -> bool:
+    try:
+        return site.get("/health")[0] == 200
+    except OSError:
+        return False
+
+
+def test_a_port_in_use_is_said_at_once_and_nothing_is_left_behind(tmp_path: Path, held_port: int) -> None:
+    for flag in ("--port", "--nats-port"):
+        ended = qudao("up", "--data", tmp_path / "var", *FREE_PORTS, flag, str(held_port))
+
+        assert _one_line(ended, 2) == (
+            f"qudao: port 127.0.0.1:{held_port} cannot be used (Address already in use): stop what holds it or "
+            "take another"
+        )
+        assert not (tmp_path / "var").exists()
+
+
+def test_an_address_reachable_from_elsewhere_is_refused_while_nobody_is_asked_who_they_are(
+    tmp_path: Path,
+) -> None:
+    ended = qudao("up", "--data", tmp_path / "var", *FREE_PORTS, "--host", "0.0.0.0")
+
+    assert "access control is not configured" in _one_line(ended, 2)
+
+
+def test_a_folder_that_cannot_be_made_is_said_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    ended = qudao("up", "--data", tmp_path / "file" / "var", *FREE_PORTS)
+
+    assert "cannot be made (Not a directory): give another with --data" in _one_line(ended, 2)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_is_said_in_a_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            command("status", "--help"),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+            check=False,
+        )
+
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("qudao: the disk is full: free some space and start again")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_server_that_is_not_there_is_said_in_a_line(tmp_path: Path) -> None:
+    nowhere = "nats://127.0.0.1:1"
+
+    with ThreadPoolExecutor() as pool:
+        words = (("up", "--port", "0"), ("project",), ("stream",))
+        ended = list(pool.map(lambda w: qudao(*w, "--data", tmp_path / "var", "--nats", nowhere), words))
+
+    for one in ended:
+        assert _one_line(one, 2).startswith(f"qudao: no NATS server at {nowhere} within 5 s")
+        assert _one_line(one, 2).endswith("check the address, and that the server runs")
+
+
+def test_a_database_that_is_not_there_is_said_in_a_line(tmp_path: Path) -> None:
+    for address, reason in (
+        ("mysql://somewhere/x", "give sqlite:///FILE or postgresql+psycopg://…"),
+        ("postgresql+psycopg://127.0.0.1:1/x", "check its address, and that it runs"),
+        (f"sqlite:///{tmp_path}/none/x.db", "unable to open database file"),
+    ):
+        assert reason in _one_line(qudao("project", "--data", tmp_path, "--database", address), 2)
+
+
+def test_words_that_are_not_known_are_said_in_a_line_with_what_is_meant(tmp_path: Path) -> None:
+    for words, said in (
+        (("stauts",), "qudao: there is no command 'stauts': did you mean status?"),
+        (("up", "--prot", "1"), "qudao: unrecognized arguments: --prot 1"),
+        (
+            ("rebuild", "stocks", "--data", str(tmp_path)),
+            "qudao: there is no projection 'stocks': did you mean stock?",
+        ),
+        (("up", "--port", "many"), "qudao: settings: "),
+    ):
+        assert _one_line(qudao(*words), 2).startswith(said)
+
+
+def test_a_misspelt_setting_stops_the_start_and_names_where_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text("prot = 1\n")
+
+    variable = qudao("status", more={"QUDAO_PROT": "1"})
+    file = qudao("status", "--config", tmp_path / "site.toml")
+
+    assert "environment (QUDAO_…): unknown prot" in _one_line(variable, 2)
+    assert "site.toml: unknown prot; known are data" in _one_line(file, 2)
+
+
+def test_a_second_projector_is_refused_with_the_process_of_the_first(tmp_path: Path) -> None:
+    with up(tmp_path / "var") as site:
+        ended = qudao("project", "--data", tmp_path / "var", "--nats", site.nats)
+
+        assert f"another projector (process {site.pids['projector']}) works on" in _one_line(ended, 3)
+
+
+def _one_line(ended: subprocess.CompletedProcess[str], code: int) -> str:
+    assert (ended.returncode, ended.stdout) == (code, "")
+    [line] = ended.stderr.splitlines()
+    return line
