@@ -77,8 +77,9 @@ def _after(
 ) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
     if value is None:
         return sa.false(), column.is_(None)
-    after = column < value if downwards else column > value
-    return (sa.or_(after, column.is_(None)) if nullable else after), column == value
+    bound = sa.literal(value)
+    after = column < bound if downwards else column > bound
+    return (sa.or_(after, column.is_(None)) if nullable else after), column == bound
 
 
 def named(order: Order) -> str:

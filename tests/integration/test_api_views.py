@@ -76,7 +76,13 @@ def sales(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient[Lites
     put(
         path,
         [
-            sale(n, day=None if n % 5 == 0 else f"2026-01-{n % 4 + 1:02}", net=Decimal(n) / 8, lines=n % 3)
+            sale(
+                n,
+                day=None if n % 5 == 0 else f"2026-01-{n % 4 + 1:02}",
+                net=Decimal(n) / 8,
+                lines=n % 3,
+                open=n % 2 > 0,
+            )
             for n in range(60)
         ],
     )
@@ -121,7 +127,7 @@ def all_pages(client: TestClient[Litestar], address: str) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    "sort", ["", "dealer", "-dealer", "day", "-day", "net", "-net", "lines", "-lines", "open", "sku"]
+    "sort", ["", "dealer", "-dealer", "day", "-day", "net", "-net", "lines", "-lines", "open", "-open", "sku"]
 )
 @pytest.mark.parametrize("limit", [1, 7, 20, 1000])
 def test_pages_have_every_row_once_in_order(sales: TestClient[Litestar], sort: str, limit: int) -> None:
