@@ -55,7 +55,10 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     try:
-        code = run(list(sys.argv[1:] if argv is None else argv))
+        try:
+            code = run(list(sys.argv[1:] if argv is None else argv))
+        except SystemExit as end:  # --help and --version
+            code = WRONG if end.code else DONE
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from cli.asking import Api
 from cli.columns import columns, grouped, shortened
 
 TOP = 8
-NAME_PLACES = 36
+NAME_PLACES = 44
 
 Rows = list[dict[str, Any]]
 
@@ -25,18 +26,38 @@ class Summary(Struct, frozen=True):
     stock: Rows
     flags: Rows
     way: Rows
+    names: dict[str, str]  # of those dealers
 
 
 def ask(api: Api) -> Summary:
     """Put the questions."""
+    dealers = api.rows("orders", by="dealer,currency", sum="quantity,net", sort="-net", limit=TOP)
     return Summary(
         events=api.rows("events", by="status"),
         orders=api.rows("orders", by="status,currency", sum="quantity,net", limit=50),
-        dealers=api.rows("orders", by="dealer,currency", sum="quantity,net", sort="-net", limit=TOP),
+        dealers=dealers,
         stock=api.rows("stock_levels", sort="on_hand", limit=TOP),
-        flags=api.rows("flags", by="kind", limit=50),
+        flags=api.rows("flags", by="kind", cleared="", limit=50),
         way=api.rows("orders", sum="quantity,dispatched,accepted", by="currency"),
+        names={dealer: _name(api, dealer) for dealer in {row["dealer"] for row in dealers}},
     )
+
+
+def _name(api: Api, dealer: str) -> str:
+    """What the dealer was called last, as its own events say; nothing where none does."""
+    for row in api.rows("events", dealer=dealer, kind="dealer", status="accepted", sort="-sequence"):
+        name = msgspec.json.decode(row["body"], type=_Named).data.name
+        if name:
+            return name
+    return ""
+
+
+class _Data(Struct):
+    name: str = ""
+
+
+class _Named(Struct):
+    data: _Data
 
 
 def lines_of(found: Summary) -> list[str]:
@@ -45,7 +66,7 @@ def lines_of(found: Summary) -> list[str]:
         *_titled("What arrived", _events(found.events)),
         *_titled("Orders", _orders(found.orders)),
         *_titled("From order to receipt, in base units", _way(found.way)),
-        *_titled("Dealers by order value", _dealers(found.dealers)),
+        *_titled("Dealers by order value", _dealers(found.dealers, found.names)),
         *_titled("Least in stock", _stock(found.stock)),
         *_titled("What looks wrong", _flags(found.flags)),
     ]
@@ -106,15 +127,22 @@ def _way(rows: Rows) -> list[str]:
     return columns(("", "base units", "of ordered"), shown, right=(1, 2))
 
 
-def _dealers(rows: Rows) -> list[str]:
+def _dealers(rows: Rows, names: dict[str, str]) -> list[str]:
     shown = [
         (
-            *(str(number), shortened(row["dealer"], NAME_PLACES), row["currency"] or "-"),
+            *(
+                str(number),
+                row["dealer"],
+                shortened(names[row["dealer"]], NAME_PLACES),
+                row["currency"] or "-",
+            ),
             *(grouped(row["count"]), grouped(row["quantity"]), money(row["net"])),
         )
         for number, row in enumerate(rows, 1)
     ]
-    return columns(("", "dealer", "currency", "orders", "base units", "net"), shown, right=(0, 3, 4, 5))
+    return columns(
+        ("", "dealer", "name", "currency", "orders", "base units", "net"), shown, right=(0, 4, 5, 6)
+    )
 
 
 def _stock(rows: Rows) -> list[str]:
