@@ -130,9 +130,7 @@ async def stream_state(client: Client) -> StreamState:
     except JetStreamError as error:
         if error.number != NOT_FOUND:
             raise
-        raise StreamError(
-            f"there is no stream {STREAM} here: make it with `qudao stream`"
-        ) from error
+        raise StreamError(f"there is no stream {STREAM} here: make it with `qudao stream`") from error
 
 
 async def _strengthen(

@@ -4,8 +4,8 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,8 +38,8 @@ async def everything(client: Connection) -> list[Message]:
         return [message async for batch in reader for message in batch]
 
 
-@asynccontextmanager
-async def halted(server: NatsServer) -> AsyncIterator[None]:
+@contextmanager
+def halted(server: NatsServer) -> Iterator[None]:
     """The server stands still, as in a network that lets nothing through."""
     os.kill(server.pid, signal.SIGSTOP)
     os.waitid(os.P_PID, server.pid, os.WSTOPPED | os.WNOWAIT)  # its threads stop one by one
@@ -132,7 +132,7 @@ async def test_a_lost_answer_is_unknown_and_a_retry_gets_the_first_sequence(fres
     await create_stream(client)
     appender = Appender(client, patience_seconds=0.3)
 
-    async with halted(fresh_server):
+    with halted(fresh_server):
         with pytest.raises(AppendUnknownError, match="send the same event again"):
             await appender.append([outgoing(1)])
     again = await appender.append([outgoing(1)])
@@ -147,7 +147,7 @@ async def test_a_call_outlasts_an_answer_that_was_lost(fresh_server: NatsServer)
     client = await connect(fresh_server.url, "test")
     await create_stream(client)
 
-    async with halted(fresh_server):
+    with halted(fresh_server):
         call = asyncio.create_task(Appender(client).append([outgoing(1)]))
         await asyncio.sleep(2.2)  # beyond the first try
     [receipt] = await call
