@@ -153,6 +153,9 @@ class Documents:
             return None
         self._learn(mine, Identity(event.sequence, known.voids))
         self._recent[event.sequence] = event
+        if known.voids:
+            flag = (event.dealer, "void_of_nothing", f"{event.event.source}#{event.event.id}")
+            mark(self.flags, EventFlag, event, flag, False)
         if event.time - event.recorded > AHEAD_MAX:
             mark(self.flags, EventFlag, event, (event.dealer, "ahead_of_log", str(event.sequence)), True)
         if isinstance(event.data, EventVoided):
@@ -169,11 +172,7 @@ class Documents:
         if held.key != key:
             raise RuntimeError(f"two documents share one digest: {held.key} and {key}")
         before = held.current
-        toggles: tuple[int, ...] = ()
-        if voids:
-            subject = f"{event.event.source}#{event.event.id}"
-            mark(self.flags, EventFlag, event, (event.dealer, "void_of_nothing", subject), False)
-            toggles = () if self._stands(event) else (voids[0],)
+        toggles = (voids[0],) if voids and not self._stands(event) else ()
         held.entries.append(Entry(event, toggles))
         held.size += len(message.body)
         self._held_bytes += len(message.body)
@@ -233,16 +232,23 @@ class Documents:
         return event
 
     def _stands(self, event: Recorded[Payload]) -> bool:
-        """Whether no standing void of the same family and dealer names the event."""
-        is_void = isinstance(event.data, EventVoided)
-        for sequence in self._identity(digest(event.event.source, event.event.id)).voids:
-            # A void can only be withdrawn by a later one: so voids that name each other end somewhere.
-            if is_void and sequence <= event.sequence:
-                continue
-            void = self._event(sequence)
-            if (void.family, void.dealer) == (event.family, event.dealer) and self._stands(void):
-                return False
-        return True
+        """Whether no standing void of the same family and dealer names the event, which is none itself.
+
+        A void names one event, so what leads to this one is a tree, however deep: walked without recursion.
+        """
+        found, naming = [event], []
+        for named in found:
+            voids = [
+                void
+                for sequence in self._identity(digest(named.event.source, named.event.id)).voids
+                if (void := self._event(sequence)).family == named.family and void.dealer == named.dealer
+            ]
+            naming.append([void.sequence for void in voids])
+            found.extend(voids)
+        standing: dict[int, bool] = {}
+        for named, sequences in zip(reversed(found), reversed(naming), strict=True):
+            standing[named.sequence] = not any(standing[sequence] for sequence in sequences)
+        return standing[event.sequence]
 
     def _repeat(self, message: Message, event: Recorded[Payload], first: int) -> None:
         if same_content(self._event(first).event, event.event):

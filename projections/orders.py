@@ -128,7 +128,7 @@ def _state(row: Order, document: Document | None) -> None:
     if placed is not None:
         data = placed.data
         row.placed = data.placed or document.opened(OrderPlaced)
-        row.day = business_day(data.placed or placed.time)
+        row.day = business_day(row.placed or placed.time)
         row.outlet, row.seller, row.rep = data.outlet or "", data.seller or "", data.rep or ""
         row.territory, row.currency = data.territory or "", data.currency
         row.ship_to = (data.ship_to.id or "") if data.ship_to else ""

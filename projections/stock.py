@@ -19,7 +19,7 @@ from projections.documents import Change, Document
 from projections.flags import Flag, mark
 from projections.orders import closed_at, lines_of
 from projections.projection import Computed, Projection
-from projections.rows import Key, Row, Rows, Tables, table
+from projections.rows import Key, Row, Rows, Tables, is_empty, table
 
 Deltas = tuple[Decimal, Decimal, Decimal]  # on hand, blocked, in transit
 _STILL: Deltas = (ZERO, ZERO, ZERO)
@@ -50,21 +50,22 @@ class StockLevel(Row):
     due_at: datetime | None = None  # the first move or count that waits because it claims to be far ahead
 
 
-@table("stock_moves", key=("location", "sku", "lot", "at", "document"), home="shared", scan=3)
+@table("stock_moves", key=("location", "sku", "lot", "at", "dealer", "document"), home="shared", scan=3)
 class StockMove(Row):
-    """What one document, as kind/id, changed at one instant in one bucket."""
+    """What one document of a dealer, as kind/id, changed at one instant in one bucket."""
 
     location: str
     sku: str
     lot: str
     at: datetime
+    dealer: str
     document: str
     on_hand: Quantity = ZERO
     blocked: Quantity = ZERO
     in_transit: Quantity = ZERO
 
 
-@table("stock_counts", key=("location", "sku", "lot", "at", "document"), home="shared", scan=3)
+@table("stock_counts", key=("location", "sku", "lot", "at", "dealer", "document"), home="shared", scan=3)
 class StockCount(Row):
     """What was counted. Without a lot it is the product's whole stock; without a SKU, all that was not named: none."""
 
@@ -72,6 +73,7 @@ class StockCount(Row):
     sku: str
     lot: str
     at: datetime
+    dealer: str
     document: str
     quantity: Quantity = ZERO
     sequence: int = 0
@@ -79,11 +81,15 @@ class StockCount(Row):
 
 @table("stock_lots", key=("location", "sku"), home="shared")
 class StockLots(Row):
-    """Whether a product was ever told apart by lot at a location."""
+    """Whether other rows may bear on a bucket than its own; without a SKU, on every bucket of the location.
+
+    Never taken back: it only says where to look.
+    """
 
     location: str
     sku: str
-    by_lot: bool = False
+    by_lot: bool = False  # told apart by lot
+    counted: bool = False  # counted as a whole: without a lot, or, without a SKU, in full
 
 
 class Dispatched(Struct, frozen=True, gc=False):
@@ -156,7 +162,7 @@ def _effects(document: Document) -> Effects:
 
 def _delivery(document: Document, found: Effects) -> None:
     dispatched = document.one(DeliveryDispatched)
-    receipts = sorted(document.each(DeliveryReceived), key=lambda r: (r.data.arrived, r.sequence))
+    receipts = sorted(document.each(DeliveryReceived), key=lambda r: (r.data.arrived, r.data.receipt))
     to = document.dealer
     under_way: dict[tuple[str, str], Decimal] = {}
     if dispatched is not None:
@@ -196,21 +202,22 @@ def _arrive(
 def _return(document: Document, found: Effects) -> None:
     if (event := document.one(ReturnReceived)) is not None:
         sign = -1 if event.data.direction == "to_company" else 1
+        at = document.opened(ReturnReceived) or event.time
         for line in event.data.lines:
-            found.move((document.dealer, line.sku, line.lot or ""), event.effective, sign * line.quantity)
+            found.move((document.dealer, line.sku, line.lot or ""), at, sign * line.quantity)
 
 
 def _exchange(document: Document, found: Effects) -> None:
     """With an outlet, the dealer takes `in` and gives `out`; without one, it is the company that does."""
     if (event := document.one(GoodsExchanged)) is None:
         return
-    outlet = event.data.outlet
+    outlet, at = event.data.outlet, document.opened(GoodsExchanged) or event.time
     for sign, lines in ((1, event.data.in_), (-1, event.data.out)):
         for line in lines:
             quantity, lot = sign * line.quantity, line.lot or ""
-            found.move((document.dealer, line.sku, lot), event.effective, quantity if outlet else -quantity)
+            found.move((document.dealer, line.sku, lot), at, quantity if outlet else -quantity)
             if outlet:
-                found.move((outlet, line.sku, lot), event.effective, -quantity)
+                found.move((outlet, line.sku, lot), at, -quantity)
 
 
 _SIGNS = {"in": 1, "out": -1, "transfer": -1, "adjust": 1, "scrap": -1}
@@ -377,53 +384,68 @@ def keys(change: Change) -> Iterator[tuple[type[Row], Key]]:
 
 def fold(change: Change, rows: Rows) -> None:
     """Take off what the document did before and put on what it does now."""
+    limit = change.event.recorded + AHEAD_MAX
     if change.kind == "order":
-        _fold_items(change, rows)
+        _fold_items(change, rows, limit)
         return
     found = difference(change)
     if found.dispatches:
-        _fold_dispatches(change, rows, found)
-    limit = change.event.recorded + AHEAD_MAX
-    name = f"{change.kind}/{change.document.id}"
+        _fold_dispatches(change, rows, found, limit)
     if found.counts:
-        for bucket in _fold_counts(name, rows, found):
+        for bucket in _fold_counts(change, rows, found):
             _recount(change, rows, bucket, limit)
+    if found.moves:
+        _fold_moves(change, rows, found, limit)
+
+
+def _fold_moves(change: Change, rows: Rows, found: Difference, limit: datetime) -> None:
+    dealer, name = change.document.dealer, f"{change.kind}/{change.document.id}"
+    touched: dict[Bucket, tuple[StockLevel, Decimal]] = {}
     for key, (before, after) in found.moves.items():
-        rows.put(StockMove(*key, name, *after))
-        _move(change, rows, key, before, after, limit)
+        location, sku, lot, at = key
+        rows.put(StockMove(*key, dealer, name, *after))
+        if lot:
+            _tell_lots_apart(rows, location, sku)
+        level = rows.edit(StockLevel, location, sku, lot)
+        touched.setdefault((location, sku, lot), (level, level.on_hand))
+        _move(rows, level, at, before, after, limit)
+    for level, was in touched.values():  # not before: a correction passes through levels that never were
+        _mark_negative(change, rows, level, was)
 
 
 def _move(
-    change: Change,
-    rows: Rows,
-    key: tuple[str, str, str, datetime],
-    before: Deltas,
-    after: Deltas,
-    limit: datetime,
+    rows: Rows, level: StockLevel, at: datetime, before: Deltas, after: Deltas, limit: datetime
 ) -> None:
-    location, sku, lot, at = key
-    if lot:
-        _tell_lots_apart(rows, location, sku)
-    level = rows.edit(StockLevel, location, sku, lot)
-    was = level.on_hand
-    if at > limit or _is_due(level, max(at, limit)):
+    """Take a move over into its level; sum the level anew where the difference alone does not tell."""
+    if (
+        at > limit
+        or _is_due(level, limit)
+        or (level.last_move == at and after == _STILL)  # perhaps an earlier move was the last
+        or (level.counted_at is None and _is_counted_beside(rows, level))
+    ):
         _rebuild(rows, level, limit)
-    else:
-        level.blocked += after[1] - before[1]
-        level.in_transit += after[2] - before[2]
-        if level.counted_at is None or at > level.counted_at:
-            level.on_hand += after[0] - before[0]
-        if level.last_move is None or level.last_move < at:
-            level.last_move = at
-        if level.counted_at is None and not (level.on_hand or level.blocked or level.in_transit):
-            _rebuild(rows, level, limit)  # back at nothing: leave no trace
-    _mark_negative(change, rows, level, was)
+        return
+    level.blocked += after[1] - before[1]
+    level.in_transit += after[2] - before[2]
+    if level.counted_at is None or at > level.counted_at:
+        level.on_hand += after[0] - before[0]
+    if level.last_move is None or level.last_move < at:
+        level.last_move = at
 
 
 def _tell_lots_apart(rows: Rows, location: str, sku: str) -> None:
     known = rows.read(StockLots, location, sku)
     if known is None or not known.by_lot:
         rows.edit(StockLots, location, sku).by_lot = True
+
+
+def _is_counted_beside(rows: Rows, level: StockLevel) -> bool:
+    """Whether a count of the whole location or product may bear on a level that has not seen it."""
+    for name in ("", level.sku) if level.lot else ("",):
+        known = rows.read(StockLots, level.location, name)
+        if known is not None and known.counted:
+            return True
+    return False
 
 
 def _is_due(level: StockLevel, limit: datetime) -> bool:
@@ -435,31 +457,33 @@ def _rebuild(rows: Rows, level: StockLevel, limit: datetime) -> None:
     bucket = (level.location, level.sku, level.lot)
     moves = [m for m in rows.range(StockMove, *bucket) if m.on_hand or m.blocked or m.in_transit]
     counts = list(_counts(rows, bucket))
-    found = level_at(level, moves, counts, (), limit)
-    found.on_order = level.on_order
+    found = _summed(bucket, moves, counts, level.on_order, limit)
     waiting = [m.at for m in moves if m.at > limit] + [c.at for c in counts if c.sequence and c.at > limit]
     found.due_at = min(waiting, default=None)
     for name in StockLevel.__struct_fields__:
         setattr(level, name, getattr(found, name))
 
 
-def _fold_counts(name: str, rows: Rows, found: Difference) -> list[Bucket]:
+def _fold_counts(change: Change, rows: Rows, found: Difference) -> list[Bucket]:
     """Store the counts of a document; the buckets whose last count may be another one now."""
     buckets: dict[Bucket, None] = {}
+    dealer, name = change.document.dealer, f"{change.kind}/{change.document.id}"
     for key, (quantity, sequence) in found.counts.items():
-        rows.put(StockCount(*key, name, quantity, sequence))
+        rows.put(StockCount(*key, dealer, name, quantity, sequence))
         location, sku, lot, _ = key
-        if not sku:
-            for level in rows.range(StockLevel, location):
-                buckets[location, level.sku, level.lot] = None
-            continue
-        buckets[location, sku, lot] = None
+        if sku:
+            buckets[location, sku, lot] = None
         if lot:
             _tell_lots_apart(rows, location, sku)
-        elif (known := rows.read(StockLots, location, sku)) is not None and known.by_lot:
+            continue
+        known = rows.read(StockLots, location, sku)
+        if known is None or not known.counted:
+            known = rows.edit(StockLots, location, sku)
+            known.counted = True
+        if not sku or known.by_lot:
             for level in rows.range(StockLevel, location):
-                if level.sku == sku:
-                    buckets[location, sku, level.lot] = None
+                if not sku or level.sku == sku:
+                    buckets[location, level.sku, level.lot] = None
     return list(buckets)
 
 
@@ -467,22 +491,31 @@ def _recount(change: Change, rows: Rows, bucket: Bucket, limit: datetime) -> Non
     """Set a bucket to its last count and the moves after it."""
     level = rows.edit(StockLevel, *bucket)
     was = level.on_hand
-    newest = change.after is not None and change.before is None and change.event.effective
-    if newest and newest <= limit and level.due_at is None and _is_after(newest, level):
+    newest = change.event.effective
+    named = difference(change).counts.get((*bucket, newest))
+    if (
+        change.before is None
+        and change.after is not None
+        and change.after.statements[0] is change.event  # not what a withdrawn withdrawal brings back
+        and newest <= limit
+        and level.due_at is None
+        and (named is not None or level.last_move is not None)
+        and _is_after(newest, level)
+        and not (level.counted_at is None and _is_counted_beside(rows, level))
+    ):
         # The usual way, without reading anything: nothing known bears on the bucket after this count.
-        named = difference(change).counts.get((*bucket, newest)) or (ZERO, change.event.sequence)
-        level.counted, level.counted_at, level.counted_sequence = named[0], newest, named[1]
-        level.on_hand = level.counted
+        level.counted, level.counted_sequence = named or (ZERO, change.event.sequence)
+        level.counted_at, level.on_hand = newest, level.counted
         _mark_negative(change, rows, level, was)
         return
     counts = list(_counts(rows, bucket))
-    if _is_due(level, limit) or any(count.sequence and count.at > limit for count in counts):
+    if level.due_at is not None or level.last_move is None or any(c.at > limit for c in counts if c.sequence):
         _rebuild(rows, level, limit)
     else:
         level.counted, level.counted_at, level.counted_sequence = last_count(bucket, counts)
         level.on_hand = level.counted
         since = level.counted_at
-        if level.last_move is not None and (since is None or level.last_move > since):
+        if since is None or level.last_move > since:
             for move in rows.range(StockMove, *bucket, since=since, until=level.last_move):
                 if since is None or move.at > since:
                     level.on_hand += move.on_hand
@@ -521,7 +554,7 @@ def last_count(
     return (ZERO, None, 0) if best is None else (quantity, best[0], best[1])
 
 
-def _fold_items(change: Change, rows: Rows) -> None:
+def _fold_items(change: Change, rows: Rows, limit: datetime) -> None:
     old, new = items(change.before), items(change.after)
     for sku in {**old, **new}:
         if old.get(sku) == new.get(sku):
@@ -535,11 +568,13 @@ def _fold_items(change: Change, rows: Rows) -> None:
             item.placed,
             item.closed,
         )
-        _reorder(rows, place, sku, -was)
-        _reorder(rows, row.location, sku, open_quantity(row))
+        if place != row.location:
+            _reorder(change, rows, place, sku, -was, limit)
+            was = ZERO
+        _reorder(change, rows, row.location, sku, open_quantity(row) - was, limit)
 
 
-def _fold_dispatches(change: Change, rows: Rows, found: Difference) -> None:
+def _fold_dispatches(change: Change, rows: Rows, found: Difference, limit: datetime) -> None:
     for (order, sku), taken in found.dispatches.items():
         row = rows.edit(OrderItem, change.document.dealer, order, sku)
         was = open_quantity(row)
@@ -547,12 +582,18 @@ def _fold_dispatches(change: Change, rows: Rows, found: Difference) -> None:
         if taken is not None:
             kept.append(taken)
         row.dispatches = tuple(sorted(kept, key=lambda d: (d.at, d.delivery)))
-        _reorder(rows, row.location, sku, open_quantity(row) - was)
+        _reorder(change, rows, row.location, sku, open_quantity(row) - was, limit)
 
 
-def _reorder(rows: Rows, location: str, sku: str, delta: Decimal) -> None:
-    if delta:
-        rows.edit(StockLevel, location, sku, "").on_order += delta
+def _reorder(change: Change, rows: Rows, location: str, sku: str, delta: Decimal, limit: datetime) -> None:
+    if not delta:
+        return
+    level = rows.edit(StockLevel, location, sku, "")
+    was = level.on_hand
+    level.on_order += delta
+    if level.last_move is None if level.counted_at is not None else _is_counted_beside(rows, level):
+        _rebuild(rows, level, limit)
+        _mark_negative(change, rows, level, was)
 
 
 def _mark_negative(change: Change, rows: Rows, level: StockLevel, was: Decimal) -> None:
@@ -573,8 +614,14 @@ def level_at(
     `counts` are those of the lot, of the product and of the location as a whole; `ordered` the items of the
     location and product, which belong to the bucket without a lot.
     """
-    bucket = (level.location, level.sku, level.lot)
-    found = StockLevel(*bucket)
+    on_order = ZERO if level.lot else sum([open_quantity(item, at) for item in ordered], ZERO)
+    return _summed((level.location, level.sku, level.lot), moves, list(counts), on_order, at)
+
+
+def _summed(
+    bucket: Bucket, moves: Iterable[StockMove], counts: Sequence[StockCount], on_order: Decimal, at: datetime
+) -> StockLevel:
+    found = StockLevel(*bucket, on_order=on_order)
     found.counted, found.counted_at, found.counted_sequence = last_count(bucket, counts, at)
     found.on_hand = found.counted
     for move in moves:
@@ -584,8 +631,10 @@ def level_at(
             found.last_move = move.at if found.last_move is None else max(found.last_move, move.at)
             if found.counted_at is None or move.at > found.counted_at:
                 found.on_hand += move.on_hand
-    if not level.lot:
-        found.on_order = sum([open_quantity(item, at) for item in ordered], ZERO)
+    if found.last_move is None and not on_order:
+        own = [c for c in counts if c.sequence and c.at <= at and (c.sku, c.lot) == bucket[1:]]
+        if not own:  # that a whole location was counted says nothing of what it never had
+            return StockLevel(*bucket)
     return found
 
 
@@ -601,13 +650,17 @@ def levels_at(tables: Tables, at: datetime, filters: Mapping[str, Sequence[Any]]
     counts: dict[Bucket, list[StockCount]] = {}
     for count in tables.select(StockCount, **about):
         counts.setdefault((count.location, count.sku, count.lot), []).append(count)
-    ordered: dict[tuple[str, str], list[OrderItem]] = {}
+    ordered: dict[Bucket, list[OrderItem]] = {}
     for item in tables.select(OrderItem, **wanted):
-        ordered.setdefault((item.location, item.sku), []).append(item)
-    for level in tables.select(StockLevel, **wanted):
-        location, sku, lot = bucket = (level.location, level.sku, level.lot)
+        if item.placed is not None:
+            ordered.setdefault((item.location, item.sku, ""), []).append(item)
+    # Not of the levels stored: what says nothing now has none, and yet said something then.
+    for bucket in sorted({*moves, *ordered, *(named for named in counts if named[1])}):
+        location, sku, lot = bucket
         bearing = [c for name in {(sku, lot), (sku, ""), ("", "")} for c in counts.get((location, *name), ())]
-        yield level_at(level, moves.get(bucket, ()), bearing, ordered.get((location, sku), ()), at)
+        level = level_at(StockLevel(*bucket), moves.get(bucket, ()), bearing, ordered.get(bucket, ()), at)
+        if not is_empty(level):
+            yield level
 
 
 STOCK = Projection(

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
+
+from domain.calendar import microseconds
 from domain.event_types import CATALOGUE
-from infra.database import LIVE, Database, physical
+from infra.database import LIVE, Database, physical, quoted
 from infra.engine import Engine, Log
 from infra.message import Message
+from infra.tables import Codec
 from projections.projection import Projection
 from projections.registry import PROJECTIONS
+from projections.rows import TABLES, Row
+from tests.lab.events import HOUR, NOON
+from tests.lab.histories import Fact, placed_in, subject
+
+R = TypeVar("R", bound=Row)
 
 LOG = Log("store-1", 1)
+RECORDED = microseconds(NOON + HOUR) * 1000
 
 
 def engine_on(
@@ -23,7 +35,15 @@ def engine_on(
     return Engine(Database(f"sqlite:///{path}"), CATALOGUE, projections, log, **options)
 
 
-def folded(path: Path, batches: Iterable[Sequence[Message]], **options: Any) -> dict[str, list[tuple[Any, ...]]]:
+def shut(engine: Engine) -> None:
+    """Close an engine and its database."""
+    engine.close()
+    engine.database.close()
+
+
+def folded(
+    path: Path, batches: Iterable[Sequence[Message]], **options: Any
+) -> dict[str, list[tuple[Any, ...]]]:
     """What all tables say after an engine has folded the batches."""
     engine = engine_on(path, **options)
     try:
@@ -34,8 +54,7 @@ def folded(path: Path, batches: Iterable[Sequence[Message]], **options: Any) -> 
             pass
         return tables(engine)
     finally:
-        engine.close()
-        engine.database.close()
+        shut(engine)
 
 
 def tables(engine: Engine) -> dict[str, list[tuple[Any, ...]]]:
@@ -47,6 +66,21 @@ def tables(engine: Engine) -> dict[str, list[tuple[Any, ...]]]:
     return found
 
 
+def stored(engine: Engine, row: type[R], first: str = "") -> list[R]:
+    """The rows of a live table whose first key field begins so, in key order."""
+    [version] = [version for kind, version in engine.live_tables() if kind is row]
+    codec, key = Codec(row), quoted(TABLES[row].key)
+    where = (
+        f"WHERE {TABLES[row].key[0]} >= '{first}' AND {TABLES[row].key[0]} < '{first}\U0010ffff'"
+        if first
+        else ""
+    )
+    sql = (
+        f"SELECT {quoted(c.name for c in codec.columns)} FROM {physical(row, version)} {where} ORDER BY {key}"
+    )
+    return [codec.read(values) for values in engine.database.rows(sql)]  # type: ignore[misc]
+
+
 def statuses(engine: Engine) -> dict[str, tuple[str, int]]:
     """Status and sequence of every live or stopped position."""
     return {
@@ -54,3 +88,60 @@ def statuses(engine: Engine) -> dict[str, tuple[str, int]]:
         for p in engine.database.positions()
         if p.status == LIVE or p.error
     }
+
+
+def messages(published: Iterable[tuple[str, bytes]], *, after: int = 0) -> list[Message]:
+    """Subjects and bodies as the log would hold them, a second apart."""
+    return [
+        Message(number, RECORDED + number * 10**9, where, event)
+        for number, (where, event) in enumerate(published, after + 1)
+    ]
+
+
+class Scratch:
+    """Fresh databases, copied from an empty one: making tables takes longer than folding a small history."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers = itertools.count(1)
+        self._empty = folder / "empty.db"
+        shut(engine_on(self._empty))
+
+    def new(self) -> Path:
+        """The file of a database with all tables, at position 0."""
+        path = self._folder / f"{next(self._numbers)}.db"
+        shutil.copy(self._empty, path)
+        return path
+
+
+class Worlds:
+    """One engine for many histories, each under ids of its own, so that an example costs one small batch."""
+
+    def __init__(self, path: Path) -> None:
+        self.engine = engine_on(path)
+        self._numbers = itertools.count(1)
+
+    def fold(self, *batches: Sequence[Fact]) -> str:
+        """Fold a history, batch by batch, in a new world: its prefix."""
+        world = f"w{next(self._numbers)}."
+        for batch in batches:
+            published = [(subject(f, placed_in(world, f.body())), placed_in(world, f.body())) for f in batch]
+            self.engine.apply(messages(published, after=self.engine.position.sequence))
+        self.engine.sync()
+        return world
+
+    def rows(self, row: type[R], world: str) -> list[R]:
+        """The rows of a world, without its prefix."""
+        return [_plain(found, world) for found in stored(self.engine, row, world)]
+
+
+def _plain(row: R, world: str) -> R:
+    return msgspec.json.decode(msgspec.json.encode(row).replace(world.encode(), b""), type=type(row))
+
+
+def split(messages: Sequence[Message], cuts: Iterable[int]) -> Iterator[Sequence[Message]]:
+    """The messages in batches that end at the cuts."""
+    places = [0, *sorted({cut % (len(messages) + 1) for cut in cuts}), len(messages)]
+    for start, end in itertools.pairwise(places):
+        if start < end:
+            yield messages[start:end]
