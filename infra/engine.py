@@ -155,7 +155,11 @@ class Engine:
         Returns before the batch is on disk: `sync` waits for that. Raises CommitFailedError where an earlier
         batch was not written: then `reset` and read again from the position.
         """
-        fresh = [m for m in messages if m.sequence > self.position.sequence]
+        fresh, newest = [], self.position.sequence
+        for message in messages:  # a redelivery may begin anew within one batch
+            if message.sequence > newest:
+                fresh.append(message)
+                newest = message.sequence
         if not fresh:
             return
         clock = time.perf_counter()
@@ -274,6 +278,11 @@ class Engine:
 
     def close(self) -> None:
         self._writer.close()
+
+    @property
+    def single_reads(self) -> int:
+        """Rows that no projection had announced."""
+        return sum(member.cache.single_reads for member in (*self.members, *self.behind))
 
     def _spent(self, stage: str, since: float) -> float:
         now = time.perf_counter()

@@ -37,6 +37,7 @@ class Writer:
         """Forget a failure: the caller has dropped its caches and read the positions anew."""
         self._queue.join()
         self._failure = None
+        self.committed = 0  # of what is folded from now on nothing is written yet, wherever that begins
 
     def close(self) -> None:
         self._queue.join()
