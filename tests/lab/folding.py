@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import sqlalchemy as sa
 
 from domain.calendar import microseconds
 from domain.event_types import CATALOGUE
@@ -32,7 +33,19 @@ def engine_on(
     path: Path, projections: Sequence[Projection] = PROJECTIONS, log: Log = LOG, **options: Any
 ) -> Engine:
     """An engine over the SQLite file, where it was left."""
-    return Engine(Database(f"sqlite:///{path}"), CATALOGUE, projections, log, **options)
+    return Engine(database_on(path), CATALOGUE, projections, log, **options)
+
+
+def database_on(path: Path) -> Database:
+    """The SQLite file, without waiting for the disk: these tests do not cut the power."""
+    database = Database(f"sqlite:///{path}")
+    sa.event.listen(database.engine, "connect", _without_waiting)
+    database.engine.dispose()
+    return database
+
+
+def _without_waiting(connection: Any, record: Any) -> None:
+    connection.execute("PRAGMA synchronous=OFF")
 
 
 def shut(engine: Engine) -> None:

@@ -55,6 +55,13 @@ class Site:
     def get(self, path: str) -> tuple[int, Any]:
         return self._ask("GET", path)
 
+    def rows(self, view: str, sequence: int) -> list[dict[str, Any]]:
+        """The rows of a view once it shows an event."""
+        status, answer = self.get(f"/{view}?min_sequence={sequence}&wait=20")
+        assert status == 200, answer
+        found: list[dict[str, Any]] = answer["items"]
+        return found
+
     def post(self, path: str, body: bytes, kind: str = "application/cloudevents+json") -> tuple[int, Any]:
         return self._ask("POST", path, body, {"Content-Type": kind})
 
