@@ -91,7 +91,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
                 print(msgspec.json.encode(found).decode(), flush=True)
             else:
                 print(
-                    f"{sent.events:,} events appended in {appended:.1f} s, all visible after {visible:.1f} s"
+                    f"{sent.events:,} events sent in {appended:.1f} s, all visible after {visible:.1f} s{twice(sent)}"
                 )
                 print("\n".join(lines_of(found)), flush=True)
             if not arguments.once:
@@ -128,6 +128,11 @@ async def _fill(settings: Settings, seed: int, number: int) -> Sent:
         return await publish(Appender(client), stream, batch=500)
     finally:
         await client.close()
+
+
+def twice(sent: Sent) -> str:
+    """What the log itself noticed."""
+    return f" ({sent.duplicates:,} were sent twice and are stored once)" if sent.duplicates else ""
 
 
 def _counted(stream: Iterable[Published], about: int) -> Iterator[Published]:

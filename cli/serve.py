@@ -6,7 +6,6 @@ import argparse
 
 from api.app import create_app
 from api.server import serve
-from api.stock_at import COMPUTED
 from cli.opening import monitors
 from domain.event_types import CATALOGUE
 from infra.settings import Settings
@@ -25,7 +24,6 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         nats_url=settings.nats_url,
         catalogue=CATALOGUE,
         projections=PROJECTIONS,
-        computed=COMPUTED,
         monitor_urls=monitors(settings),
     )
     serve(app, settings.host, settings.port)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
+from msgspec.structs import asdict
 
+from domain.numbers import text
 from infra.database import quoted
 from infra.tables import SQLITE, Codec
 from projections.rows import Row
@@ -54,10 +57,14 @@ class Columns(Struct, frozen=True):
         if self.codec is None:
             return list(values)
         try:
-            row = msgspec.to_builtins(self.codec.read(values))
+            row = asdict(self.codec.read(values))
         except (ValueError, TypeError, ArithmeticError, msgspec.MsgspecError):
             return list(values)
-        return [row[name] for name in self.names]
+        return [_shown(row[name]) for name in self.names]
+
+
+def _shown(value: object) -> Any:
+    return text(value) if isinstance(value, Decimal) else msgspec.to_builtins(value)
 
 
 def columns_of(row: type[Row]) -> Columns:

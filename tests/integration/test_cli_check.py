@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.simulation import events
+from cli.simulation.publishing import publish
+from infra.append import Appender
+from infra.connection import Connection
+from infra.jetstream import connect
+from infra.nats_server import NatsServer
+from tests.lab.events import order
+from tests.lab.qudao import Site, qudao, up
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("site") / "var"
+
+
+@pytest.fixture(scope="module")
+def site(folder: Path) -> Iterator[Site]:
+    """One site for the tests of this module, filled with a small simulated channel that is all visible."""
+    with up(folder) as site:
+        sent = asyncio.run(_fill(site.nats))
+        for view in ("orders", "stock_levels"):
+            assert site.rows(view, sent)
+        yield site
+
+
+async def _fill(url: str) -> int:
+    client: Connection = await connect(url, "test")
+    try:
+        return (await publish(Appender(client), events(7, events=1500))).last_sequence
+    finally:
+        await client.close()
+
+
+def _at(folder: Path, nats: str) -> tuple[str, ...]:
+    return "--data", str(folder), "--nats", nats, "--json"
+
+
+def test_status_says_that_all_is_well(site: Site, folder: Path) -> None:
+    ended = qudao("status", "--data", folder, "--nats", site.nats, "--nats-monitor", _monitor(folder))
+
+    assert ended.returncode == 0
+    assert ended.stdout.splitlines()[-1] == "all is well"
+    assert "An acknowledged event is on disk" in ended.stdout
+    assert {"index", "orders", "stock"} <= {line.split(" ")[0] for line in ended.stdout.splitlines()}
+
+
+def _monitor(folder: Path) -> str:
+    [ports] = (folder / "nats").glob("*.ports")
+    return str(json.loads(ports.read_text())["monitoring"][0])
+
+
+def test_every_row_is_what_the_log_says_while_the_projector_works(site: Site, folder: Path) -> None:
+    for number in range(20):
+        site.post("/events", order(f"SO-{number}", "D1", ("COLA", 1)))
+
+    ended = qudao("check", *_at(folder, site.nats))
+
+    report = json.loads(ended.stdout)
+    assert (ended.returncode, report["equal"], report["differences"], report["not_compared"]) == (
+        0,
+        True,
+        [],
+        [],
+    )
+    rows = {table["table"]: table["rows"] for table in report["tables"]}
+    assert {"events", "identities", "documents", "orders", "stock_levels"} <= set(rows)
+    assert rows["events"] == report["sequence"]
+    assert rows["orders"] > 20
+
+
+def test_a_rebuild_beside_is_switched_by_the_projector_at_work_and_is_equal(site: Site, folder: Path) -> None:
+    before = _versions(folder, "stock")
+
+    ended = qudao("rebuild", "stock", *_at(folder, site.nats))
+
+    rebuilt = json.loads(ended.stdout)["rebuilt"]
+    assert ended.returncode == 0
+    assert _versions(folder, "stock") == dict.fromkeys(before, "retired") | {rebuilt["stock"]: "live"}
+    assert json.loads(qudao("check", *_at(folder, site.nats)).stdout)["equal"]
+    assert site.get("/stock_levels?limit=1")[0] == 200
+
+
+def _versions(folder: Path, projection: str) -> dict[str, str]:
+    with sqlite3.connect(folder / "qudao.db") as database:
+        found = database.execute("SELECT version, status FROM positions WHERE projection = ?", (projection,))
+        return dict(found.fetchall())
+
+
+def test_a_row_that_was_edited_is_found_and_a_rebuild_without_a_projector_puts_it_right(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "var"
+    with up(folder) as site:
+        for number in range(3):
+            _, receipt = site.post("/events", order(f"SO-{number}", "渠道-7", ("COLA", 1 + number)))
+        site.rows("orders", receipt["sequence"])
+    [version] = _versions(folder, "orders")
+    with sqlite3.connect(folder / "qudao.db") as database:
+        database.execute(f"UPDATE orders__{version} SET net = net + 1 WHERE \"order\" = 'SO-1'")
+        database.execute(f"DELETE FROM orders__{version} WHERE \"order\" = 'SO-2'")
+        database.execute(f"UPDATE identities__{version_of_index(folder)} SET sequence = 9 WHERE sequence = 3")
+
+    with NatsServer.start(folder / "nats") as server:
+        found = qudao("check", *_at(folder, server.url))
+        readable = qudao("check", "--data", folder, "--nats", server.url)
+        rebuilt = qudao("rebuild", "orders", "--drop-retired", *_at(folder, server.url))
+        again = qudao("check", *_at(folder, server.url))
+
+    differences = json.loads(found.stdout)["differences"]
+    assert found.returncode == 1
+    assert ["orders", ["渠道-7", "SO-1"], "net", "5.000001", "5"] in [list(d.values()) for d in differences]
+    assert [d["key"] for d in differences if d["live"] is None and d["table"] == "orders"] == [
+        ["渠道-7", "SO-2"]
+    ]
+    assert "5.000001" in readable.stdout
+    assert (rebuilt.returncode, list(_versions(folder, "orders").values())) == (0, ["live"])
+    left = {
+        table["table"]: table["changed"] + table["missing"] for table in json.loads(again.stdout)["tables"]
+    }
+    assert (left["orders"], left["identities"], again.returncode) == (0, 1, 1)
+
+
+def version_of_index(folder: Path) -> str:
+    [version] = _versions(folder, "index")
+    return version
+
+
+def test_a_projector_that_is_gone_while_events_come_is_behind(tmp_path: Path) -> None:
+    with up(tmp_path / "var") as site:
+        _, receipt = site.post("/events", order("SO-1", "D1", ("COLA", 1)))
+        site.rows("orders", receipt["sequence"])
+    with NatsServer.start(tmp_path / "var" / "nats") as server:
+        asyncio.run(_fill(server.url))
+
+        ended = qudao("status", *_at(tmp_path / "var", server.url), "--behind", "0")
+
+    assert ended.returncode == 1
+    assert "does a projector run?" in json.loads(ended.stdout)["faults"][0]
+
+
+def test_the_demo_prints_what_became_of_a_channel_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    ended = qudao("demo", "--once", "--events", "2000", more={"TMPDIR": str(tmp_path)})
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    for title in ("What arrived", "Orders", "Dealers by order value", "Least in stock", "What looks wrong"):
+        assert title in ended.stdout.splitlines()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_refuses_a_folder_with_a_real_log(site: Site, folder: Path) -> None:
+    ended = qudao("demo", "--once", "--data", folder)
+
+    assert ended.returncode == 2
+    assert "holds a log that no demo made" in ended.stderr
