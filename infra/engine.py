@@ -219,6 +219,8 @@ class Engine:
         keys, fold, cache = member.projection.keys, member.projection.fold, member.cache
         try:
             cache.announce(key for change in mine for key in keys(change))
+            if (further := member.projection.further) is not None:
+                cache.announce(further(mine, cache))
             clock = self._spent("load", clock)
             for change in mine:
                 fold(change, cache)
