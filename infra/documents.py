@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -31,6 +31,7 @@ from projections.flags import mark
 
 ROWS = (EventRow, Rejection, EventFlag)
 IDENTITIES_KEPT = 50_000
+AHEAD_US = AHEAD_MAX // timedelta(microseconds=1)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
@@ -49,6 +50,16 @@ class Entry(Struct, frozen=True, gc=False):
 
     def stands_at(self, sequence: int) -> bool:
         return self.statement.sequence <= sequence and not sum(t <= sequence for t in self.toggles) % 2
+
+
+class Judged(Struct, frozen=True, gc=False):
+    """A valid event with what is asked of it more than once."""
+
+    event: Recorded[Payload]
+    identity: int
+    key: tuple[str, str, str]
+    where: int
+    time_us: int
 
 
 class Held(Struct, gc=False):
@@ -116,7 +127,7 @@ class Documents:
 
     def take_in(self, messages: Sequence[Message]) -> list[Change]:
         """Judge messages that follow each other in the log; what the valid ones change, in order."""
-        judged: list[Recorded[Payload] | Rejected] = []
+        judged: list[Judged | Rejected] = []
         self._absent.clear()
         identities: list[int] = []
         documents: list[int] = []
@@ -126,49 +137,50 @@ class Documents:
                 event = read(message.sequence, message.recorded, message.subject, message.body)
             except Rejected as rejected:
                 judged.append(rejected)
-                identities.append(0)
-                documents.append(0)
                 continue
-            judged.append(event)
-            identities.append(digest(event.event.source, event.event.id))
-            documents.append(digest(*document_key(event)))
+            envelope = event.event
+            key = document_key(event)
+            found = Judged(
+                event, digest(envelope.source, envelope.id), key, digest(*key), microseconds(envelope.time)
+            )
+            judged.append(found)
+            identities.append(found.identity)
+            documents.append(found.where)
             if isinstance(event.data, EventVoided):
                 identities.append(digest(event.data.source, event.data.id))
-                documents.append(0)
         self._load_identities(identities)
         self._load_documents(documents)
         changes = []
-        for message, event_or_not in zip(messages, judged, strict=True):
-            if isinstance(event_or_not, Rejected):
-                self._reject(message, event_or_not)
-            elif (change := self._accept(message, event_or_not)) is not None:
+        for message, one in zip(messages, judged, strict=True):
+            if isinstance(one, Rejected):
+                self._reject(message, one)
+            elif (change := self._accept(message, one)) is not None:
                 changes.append(change)
         return changes
 
-    def _accept(self, message: Message, event: Recorded[Payload]) -> Change | None:
-        mine = digest(event.event.source, event.event.id)
-        known = self._identity(mine)
+    def _accept(self, message: Message, judged: Judged) -> Change | None:
+        event = judged.event
+        known = self._identity(judged.identity)
         if known.sequence:
-            self._repeat(message, event, known.sequence)
+            self._repeat(message, judged, known.sequence)
             return None
-        self._learn(mine, Identity(event.sequence, known.voids))
+        self._learn(judged.identity, Identity(event.sequence, known.voids))
         self._recent[event.sequence] = event
         if known.voids:
             flag = (event.dealer, "void_of_nothing", f"{event.event.source}#{event.event.id}")
             mark(self.flags, EventFlag, event, flag, False)
-        if event.time - event.recorded > AHEAD_MAX:
+        if judged.time_us - event.recorded_us > AHEAD_US:
             mark(self.flags, EventFlag, event, (event.dealer, "ahead_of_log", str(event.sequence)), True)
         if isinstance(event.data, EventVoided):
             target, change = self._void(event, event.data)
-            self._row(message, event, "accepted", target)
+            self._row(message, judged, "accepted", target)
             return change
-        self._row(message, event, "accepted", 0)
-        return self._state(message, event, known.voids)
+        self._row(message, judged, "accepted", 0)
+        return self._state(message, judged, known.voids)
 
-    def _state(self, message: Message, event: Recorded[Payload], voids: tuple[int, ...]) -> Change | None:
-        key = document_key(event)
-        where = digest(*key)
-        held = self._document(where) or Held(key, [], None, 0)
+    def _state(self, message: Message, judged: Judged, voids: tuple[int, ...]) -> Change | None:
+        event, key = judged.event, judged.key
+        held = self._document(judged.where) or Held(key, [], None, 0)
         if held.key != key:
             raise RuntimeError(f"two documents share one digest: {held.key} and {key}")
         before = held.current
@@ -176,7 +188,7 @@ class Documents:
         held.entries.append(Entry(event, toggles))
         held.size += len(message.body)
         self._held_bytes += len(message.body)
-        self._held[where] = self._changed[where] = held
+        self._held[judged.where] = self._changed[judged.where] = held
         if toggles:
             return None
         if before is None:
@@ -250,11 +262,12 @@ class Documents:
             standing[named.sequence] = not any(standing[sequence] for sequence in sequences)
         return standing[event.sequence]
 
-    def _repeat(self, message: Message, event: Recorded[Payload], first: int) -> None:
+    def _repeat(self, message: Message, judged: Judged, first: int) -> None:
+        event = judged.event
         if same_content(self._event(first).event, event.event):
-            self._row(message, event, "duplicate", first)
+            self._row(message, judged, "duplicate", first)
             return
-        self._row(message, event, "conflict", first)
+        self._row(message, judged, "conflict", first)
         reason = (
             f"{event.event.source}#{event.event.id} was taken with other content at sequence {first}: a change "
             "needs a new event id, for example document number and change number"
@@ -276,10 +289,9 @@ class Documents:
             (message.sequence, code, message.recorded // 1000, message.subject, source, identity, of, told)
         )
 
-    def _row(self, message: Message, event: Recorded[Payload], status: str, of: int) -> None:
+    def _row(self, message: Message, judged: Judged, status: str, of: int) -> None:
+        event, (kind, dealer, name), time = judged.event, judged.key, judged.time_us
         envelope = event.event
-        kind, dealer, name = document_key(event)
-        time = microseconds(envelope.time)
         effective = time if event.effective is envelope.time else microseconds(event.effective)
         self._event_rows.append(
             (

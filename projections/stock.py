@@ -298,8 +298,11 @@ class Item(Struct, frozen=True, gc=False):
 
 def items(document: Document | None) -> dict[str, Item]:
     """What an order asks for, by SKU."""
-    if document is None or document.kind != "order":
-        return {}
+    return {} if document is None or document.kind != "order" else _items(document)
+
+
+@lru_cache(maxsize=4096)
+def _items(document: Document) -> dict[str, Item]:
     event = document.one(OrderPlaced)
     place = event.data.ship_to.id if event is not None and event.data.ship_to is not None else None
     placed, closed = document.opened(OrderPlaced), closed_at(document)

@@ -1,0 +1,69 @@
+"""`make bench`: measure on a scratch folder and write var/bench.json."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+from pathlib import Path
+
+from bench.catching_up import catching_up
+from bench.figures import Report, machine
+from bench.serving import batches_over_http, singles_over_http, visibility
+from cli.simulation import events
+from cli.simulation.publishing import publish
+from cli.supervisor import Supervisor
+from infra.append import Appender
+from infra.durability import durability
+from infra.jetstream import connect
+from infra.nats_server import NatsServer
+from infra.settings import Settings
+from infra.stream import create_stream
+
+
+async def measure_log(report: Report, count: int, folder: Path) -> None:
+    """Fill a log with a simulated year, then catch up with it."""
+    with NatsServer.start(folder / "nats") as server:
+        client = await connect(server.url, "bench")
+        state = await create_stream(client)
+        means = await durability(client, state, [server.monitor_url])
+        report.durability = f"{means.acknowledged_means}: {means.explanation}"
+        print(
+            f"{report.machine}\n{report.durability}\nfilling a log with {count:,} simulated events",
+            flush=True,
+        )
+        await publish(Appender(client), events(1, events=count), batch=1000)
+        await client.close()
+        await catching_up(report, server.url, folder)
+
+
+def measure_service(report: Report, count: int, folder: Path) -> None:
+    """Start everything as `qudao up` does and ask it over HTTP."""
+    settings = Settings(data=str(folder / "up"), port=0, nats_port=0)
+    with Supervisor(settings, print, []) as it:
+        it.start()
+        it.await_health()
+        api, nats = it.url, it.settings.nats
+        asyncio.run(batches_over_http(report, api, nats, count))
+        asyncio.run(singles_over_http(report, api, min(count, 5_000)))
+        asyncio.run(visibility(report, api, 500))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--events", type=int, default=200_000, help="size of the simulated year")
+    parser.add_argument("--only", choices=("log", "service"), help="measure one half")
+    parser.add_argument("--output", type=Path, default=Path("var/bench.json"))
+    chosen = parser.parse_args()
+    report = Report(machine(), "", [])
+    with tempfile.TemporaryDirectory(prefix="qudao-bench-") as scratch:
+        if chosen.only != "service":
+            asyncio.run(measure_log(report, chosen.events, Path(scratch)))
+        if chosen.only != "log":
+            measure_service(report, min(chosen.events, 20_000), Path(scratch))
+    report.write(chosen.output)
+    print(f"written to {chosen.output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""How fast a projector catches up with a filled log, by stage and by projection."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+from time import perf_counter
+
+from bench.figures import Report
+from bench.raw import raw_pull
+from domain.catalogue import Rejected
+from domain.envelope import Envelope
+from domain.event_types import CATALOGUE
+from infra.database import Database
+from infra.engine import Engine, Log
+from infra.jetstream import connect
+from infra.reader import Reader
+from infra.stream import stream_state
+from projections.registry import PROJECTIONS
+
+
+def _decode(body: bytes) -> Envelope | None:
+    try:
+        return CATALOGUE.parse(body)
+    except Rejected:  # the simulated publishers make mistakes too
+        return None
+
+
+async def catching_up(report: Report, url: str, folder: Path) -> None:
+    """Pull and decode everything, then pull and fold everything; the second as a ratio of the first."""
+    pulled = await raw_pull(url, lambda body: body)
+    report.add("pull alone", pulled, "events/s")
+    raw = await raw_pull(url, _decode)
+    report.add("pull and decode", raw, "events/s")
+    client = await connect(url, "bench")
+    state = await stream_state(client)
+    database = Database(f"sqlite:///{folder / 'bench.db'}")
+    engine = Engine(database, CATALOGUE, PROJECTIONS, Log(state.store_id, state.created))
+    began = perf_counter()
+    async with Reader(client, until=state.last_sequence) as reader:
+        async for batch in reader:
+            engine.apply(batch)
+    engine.sync()
+    seconds = perf_counter() - began
+    count = state.last_sequence
+    report.add(
+        "catch up with all projections",
+        count / seconds,
+        "events/s",
+        limit=raw,
+        limited_by="pull and decode",
+        least_ratio=0.15,
+    )
+    report.add("catch up, in all", seconds / count * 1e6, "µs/event")
+    for stage, spent in engine.seconds.items():
+        report.add(f"  stage {stage}", spent / count * 1e6, "µs/event")
+    for name, spent in engine.seconds_by_projection.items():
+        report.add(f"  projection {name}", spent / count * 1e6, "µs/event")
+    report.add("rows loaded singly", float(engine.single_reads), "rows")
+    engine.close()
+    database.close()
+    await client.close()
+    bytes_used = sum(file.stat().st_size for file in folder.glob("bench.db*"))
+    report.add("database on disk", bytes_used / count, "bytes/event")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    report.add("resident memory at its peak", peak, "MB", most=400)

@@ -1,0 +1,97 @@
+"""How fast events come in over HTTP, and how soon they are visible."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from itertools import islice
+from statistics import median, quantiles
+from time import perf_counter
+
+import httpx
+
+from bench.figures import Report
+from bench.raw import raw_atomic
+from cli.simulation import events
+
+BATCH = 500
+
+
+async def batches_over_http(report: Report, api: str, nats: str, count: int) -> None:
+    """Batches of 500 over HTTP beside atomic batches of 500 straight to the log."""
+    raw = await raw_atomic(nats, count, BATCH)
+    report.add("atomic batches of 500, straight", raw, "events/s")
+    bodies = [event.body for event in islice(events(11, events=count), count)]
+    posts = [b"[" + b",".join(bodies[n : n + BATCH]) + b"]" for n in range(0, len(bodies), BATCH)]
+    began = perf_counter()
+    async with httpx.AsyncClient(base_url=api, timeout=60) as client:
+        for post in posts:
+            answer = await client.post(
+                "/events", content=post, headers={"Content-Type": "application/cloudevents-batch+json"}
+            )
+            assert answer.status_code < 400 or answer.status_code == 422, answer.text[:300]
+    rate = len(bodies) / (perf_counter() - began)
+    report.add(
+        "batches of 500 over HTTP, durable",
+        rate,
+        "events/s",
+        limit=raw,
+        limited_by="straight atomic batches",
+        least_ratio=0.4,
+    )
+
+
+async def singles_over_http(report: Report, api: str, count: int, clients: int = 64) -> None:
+    """Single events from 64 clients beside empty requests from the same clients."""
+    limits = httpx.Limits(max_connections=clients)
+    async with httpx.AsyncClient(base_url=api, timeout=60, limits=limits) as client:
+
+        async def rate(paths: Sequence[bytes | None]) -> float:
+            left = iter(paths)
+
+            async def call() -> None:
+                for body in left:
+                    if body is None:
+                        await client.get("/problems/invalid")
+                    else:
+                        await client.post(
+                            "/events", content=body, headers={"Content-Type": "application/json"}
+                        )
+
+            began = perf_counter()
+            await asyncio.gather(*(call() for _ in range(clients)))
+            return len(paths) / (perf_counter() - began)
+
+        empty = await rate([None] * count)
+        report.add("empty requests, 64 clients", empty, "requests/s")
+        bodies = [event.body for event in islice(events(12, events=count), count)]
+        report.add(
+            "single events over HTTP, 64 clients, durable",
+            await rate(bodies),
+            "events/s",
+            limit=empty,
+            limited_by="empty requests",
+            least_ratio=0.4,
+        )
+
+
+async def visibility(report: Report, api: str, count: int) -> None:
+    """From sending an event to reading a page that knows it, one after the other."""
+    bodies = [event.body for event in islice(events(13, events=count), count)]
+    waited, read = [], []
+    async with httpx.AsyncClient(base_url=api, timeout=60) as client:
+        for body in bodies:
+            began = perf_counter()
+            answer = await client.post("/events", content=body, headers={"Content-Type": "application/json"})
+            if answer.status_code != 201:
+                continue
+            sequence = answer.json()["sequence"]
+            await client.get("/orders", params={"min_sequence": sequence, "limit": 1})
+            waited.append(perf_counter() - began)
+        for _ in range(200):
+            began = perf_counter()
+            await client.get("/orders", params={"limit": 100})
+            read.append(perf_counter() - began)
+    report.add("send to visible, median", median(waited) * 1000, "ms")
+    report.add("send to visible, p99", quantiles(waited, n=100)[98] * 1000, "ms", most=50)
+    report.add("a page of 100 rows, p99", quantiles(read, n=100)[98] * 1000, "ms", most=10)
