@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from log_events import delete_stream
 
 from infra.connection import Connection
 from infra.jetstream import connect
 from infra.nats_server import NatsServer
-from infra.stream import STREAM, create_stream
+from infra.stream import create_stream
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +32,7 @@ def fresh_server(tmp_path: Path) -> Iterator[NatsServer]:
 async def stream(nats_server: NatsServer) -> AsyncIterator[Connection]:
     """A connection to the session's server, with an empty stream made anew."""
     client = await connect(nats_server.url, "test")
-    await client.request(f"$JS.API.STREAM.DELETE.{STREAM}")
+    await delete_stream(client)
     await create_stream(client)
     yield client
     await client.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from log_events import numbered, outgoing
+from log_events import delete_stream, numbered, outgoing
 
 from infra.append import (
     BODY_BYTES_MAX,
@@ -27,7 +27,7 @@ from infra.jetstream import LogUnreachableError, connect
 from infra.message import Message
 from infra.nats_server import NatsServer
 from infra.reader import Reader, read_exact
-from infra.stream import STREAM, create_stream, stream_state
+from infra.stream import create_stream, stream_state
 
 pytestmark = pytest.mark.integration
 
@@ -132,9 +132,8 @@ async def test_a_lost_answer_is_unknown_and_a_retry_gets_the_first_sequence(fres
     await create_stream(client)
     appender = Appender(client, patience_seconds=0.3)
 
-    with halted(fresh_server):
-        with pytest.raises(AppendUnknownError, match="send the same event again"):
-            await appender.append([outgoing(1)])
+    with halted(fresh_server), pytest.raises(AppendUnknownError, match="send the same event again"):
+        await appender.append([outgoing(1)])
     again = await appender.append([outgoing(1)])
 
     messages = (await stream_state(client)).messages
@@ -207,7 +206,7 @@ async def test_an_event_as_large_as_the_log_takes_is_stored_and_a_larger_one_ref
 
 
 async def test_without_a_stream_the_event_is_certainly_not_stored(stream: Connection) -> None:
-    await stream.request(f"$JS.API.STREAM.DELETE.{STREAM}")
+    await delete_stream(stream)
 
     with pytest.raises(LogUnreachableError, match="the event is not stored"):
         await Appender(stream, patience_seconds=0.2).append(numbered(1, 6))

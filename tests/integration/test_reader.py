@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from log_events import numbered, outgoing
+from log_events import delete_stream, numbered, outgoing
 
 from infra.append import Appender
 from infra.connection import Connection
@@ -28,7 +28,7 @@ async def read(reader: Reader, got: list[int] | None = None) -> list[int]:
 
 async def holed(client: Connection, *missing: int) -> None:
     """A log of ten messages that lost some, as a damaged replica has."""
-    await client.request(f"$JS.API.STREAM.DELETE.{STREAM}")
+    await delete_stream(client)
     config = {"name": STREAM, "subjects": ["channel.*.*"], "allow_atomic": True, "allow_direct": True}
     await ask(client, f"STREAM.CREATE.{STREAM}", config, Json)
     await Appender(client).append(numbered(1, 10))
@@ -141,7 +141,7 @@ async def test_a_log_made_anew_under_the_reader_is_an_error(stream: Connection) 
 
     async with Reader(stream) as reader:
         await anext(reader)
-        await stream.request(f"$JS.API.STREAM.DELETE.{STREAM}")
+        await delete_stream(stream)
         await create_stream(stream)
         await Appender(stream).append(numbered(1, 9))
         with pytest.raises(LogShrunkError, match="made anew"):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from log_events import numbered
+from log_events import delete_stream, numbered
 
 from infra.append import Appender
 from infra.connection import Connection
@@ -33,7 +33,7 @@ STATE = StreamState(
 
 async def make(client: Connection, **settings: object) -> None:
     """Make a stream by hand, as someone else might have."""
-    await client.request(f"$JS.API.STREAM.DELETE.{STREAM}")
+    await delete_stream(client)
     config = {"name": STREAM, "subjects": ["channel.*.*"], "storage": "file", **settings}
     await ask(client, f"STREAM.CREATE.{STREAM}", config, Json)
 
@@ -100,7 +100,7 @@ async def test_a_stream_of_another_store_is_refused(stream: Connection) -> None:
 
 
 async def test_a_missing_stream_is_said_to_be_missing(stream: Connection) -> None:
-    await stream.request(f"$JS.API.STREAM.DELETE.{STREAM}")
+    await delete_stream(stream)
 
     with pytest.raises(StreamError, match="there is no stream CHANNEL"):
         await stream_state(stream)

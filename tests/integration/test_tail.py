@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from faststream.nats import NatsBroker
-from log_events import numbered
+from log_events import delete_stream, numbered
 from nats.errors import ConnectionClosedError
 
 from consumers.tail import log_broker, tail
@@ -184,7 +184,7 @@ async def test_a_hole_ends_the_tail_after_everything_before_it(
     stream: Connection, nats_server: NatsServer
 ) -> None:
     handled = Handled()
-    await stream.request(f"$JS.API.STREAM.DELETE.{STREAM}")
+    await delete_stream(stream)
     config = {"name": STREAM, "subjects": ["channel.*.*"], "allow_atomic": True}
     await ask(stream, f"STREAM.CREATE.{STREAM}", config, Json)
     await Appender(stream).append(numbered(1, 10))
@@ -208,7 +208,7 @@ async def test_a_log_that_shrank_or_was_made_anew_ends_the_tail(
             await tail(broker, 4, handled)
         async with tailing(broker, 0, handled) as task:
             await handled.until(3)
-            await stream.request(f"$JS.API.STREAM.DELETE.{STREAM}")
+            await delete_stream(stream)
             await create_stream(stream)
             await Appender(stream).append(numbered(1, 9))
             with pytest.raises((LogShrunkError, StreamError), match=r"made anew|there is no stream"):
