@@ -231,8 +231,9 @@ class Database:
         joined = list(joined)
         names: dict[str, list[str]] = {}
         for row, version in live:
-            columns = quoted(column.name for column in Codec(row).columns)
-            names.setdefault(TABLES[row].view, []).append(f"SELECT {columns} FROM {physical(row, version)}")
+            # All it has, not what the row type has now: while a new version is built the table is the old one's,
+            # and SQLite takes the quoted name of a missing column for a text.
+            names.setdefault(TABLES[row].view, []).append(f"SELECT * FROM {physical(row, version)}")
         for row in reversed(joined):
             run(f"DROP VIEW IF EXISTS {TABLES[row].name}", ())
         for name, selects in sorted(names.items()):

@@ -238,6 +238,7 @@ class Engine:
             member.cache.drop()
             for number, change in enumerate(changes[:good]):
                 try:
+                    member.cache.announce(member.projection.keys(change))
                     member.projection.fold(change, member.cache)
                 except Exception:
                     assert attempt == 0, "folds are pure: what worked once works again"

@@ -17,12 +17,15 @@ from infra.database import LIVE, Database, physical, quoted
 from infra.engine import Engine, Log
 from infra.message import Message
 from infra.tables import Codec
+from projections.orders import ORDERS
 from projections.projection import Projection
 from projections.registry import PROJECTIONS
 from projections.rows import TABLES, Row
+from projections.stock import STOCK
 from tests.lab.events import HOUR, NOON
 from tests.lab.histories import Fact, placed_in, subject
 
+B = TypeVar("B", bound=Database)
 R = TypeVar("R", bound=Row)
 
 LOG = Log("store-1", 1)
@@ -36,9 +39,9 @@ def engine_on(
     return Engine(database_on(path), CATALOGUE, projections, log, **options)
 
 
-def database_on(path: Path) -> Database:
+def database_on(path: Path, kind: type[B] = Database) -> B:  # type: ignore[assignment]
     """The SQLite file, without waiting for the disk: these tests do not cut the power."""
-    database = Database(f"sqlite:///{path}")
+    database = kind(f"sqlite:///{path}")
     sa.event.listen(database.engine, "connect", _without_waiting)
     database.engine.dispose()
     return database
@@ -131,7 +134,7 @@ class Worlds:
     """One engine for many histories, each under ids of its own, so that an example costs one small batch."""
 
     def __init__(self, path: Path) -> None:
-        self.engine = engine_on(path)
+        self.engine = engine_on(path, (ORDERS, STOCK))
         self._numbers = itertools.count(1)
 
     def fold(self, *batches: Sequence[Fact]) -> str:

@@ -1,0 +1,249 @@
+"""What stops the engine or one projection stops it exactly there, and nothing is lost or doubled after."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from domain.event_types import CATALOGUE
+from infra.database import LIVE, STOPPED, Commit, Database, FenceError, Transaction
+from infra.engine import Engine, Log, LogError
+from infra.writer import CommitFailedError
+from projections.documents import Change
+from projections.projection import Projection
+from projections.registry import PROJECTIONS
+from projections.rows import TABLES, Key, Row, Rows
+from projections.stock import STOCK
+from tests.lab.events import HOUR, NOON, counted, dispatched, log, moved, order, received, voided
+from tests.lab.folding import LOG, Scratch, database_on, engine_on, folded, shut, statuses, tables
+
+BAD = 6  # the sequence of the marked event
+EVENTS = log(
+    [
+        order(id="o1"),
+        dispatched(order="O1", from_="WH"),
+        received(accepted=4, short=1),
+        moved("M1", "D1", "in", 5, time=NOON + HOUR),
+        counted("C1", "D1", NOON + 2 * HOUR, ("COLA", 20)),
+        moved("M2", "D1", "out", 3, time=NOON + 3 * HOUR, id="bad"),
+        moved("M3", "D1", "out", 4, time=NOON + 4 * HOUR),
+        voided("o1"),
+        order("O2"),
+    ]
+)
+
+
+def test_a_hole_folds_nothing_beyond_it(scratch: Scratch) -> None:
+    engine = engine_on(scratch.new())
+    engine.apply(EVENTS[:3])
+
+    with pytest.raises(LogError, match="after sequence 3 came 5"):
+        engine.apply(EVENTS[4:])
+    engine.sync()
+    before = tables(engine)
+    engine.apply(EVENTS[3:])
+    engine.sync()
+    after = tables(engine)
+    shut(engine)
+
+    assert before == folded(scratch.new(), [EVENTS[:3]])
+    assert after == folded(scratch.new(), [EVENTS])
+
+
+def test_a_hole_within_a_batch_folds_nothing_of_it(scratch: Scratch) -> None:
+    engine = engine_on(scratch.new())
+
+    with pytest.raises(LogError, match="after sequence 2 came 4"):
+        engine.apply([*EVENTS[:2], *EVENTS[3:]])
+    engine.sync()
+    found = tables(engine)
+    shut(engine)
+
+    assert not any(found.values())
+
+
+def test_a_second_engine_over_one_file_fences_the_first(scratch: Scratch) -> None:
+    path = scratch.new()
+    first, second = engine_on(path), engine_on(path)
+    second.apply(EVENTS[:4])
+    second.sync()
+
+    first.apply(EVENTS)
+    with pytest.raises(CommitFailedError) as raised:
+        first.sync()
+    second.apply(EVENTS)
+    second.sync()
+    found = tables(second)
+    shut(first)
+    shut(second)
+
+    assert isinstance(raised.value.__cause__, FenceError)
+    assert found == folded(scratch.new(), [EVENTS])
+
+
+class Faltering(Database):
+    """A database whose disk is full at one commit, in the middle of it."""
+
+    falters = -1
+
+    def commit(self, commit: Commit, transaction: Transaction | None = None) -> None:
+        self.falters -= 1
+        if self.falters == 0:
+            with self.transaction() as run:
+                for sql, parameters in commit.statements:
+                    run(sql, parameters)
+                raise sqlite3.OperationalError("database or disk is full")
+        super().commit(commit, transaction)
+
+
+@pytest.mark.parametrize("falters", [1, 2, 4])
+def test_after_a_failed_commit_the_log_is_folded_again_from_what_is_on_disk(
+    scratch: Scratch, falters: int
+) -> None:
+    database = database_on(scratch.new(), Faltering)
+    engine = Engine(database, CATALOGUE, PROJECTIONS, LOG)
+    database.falters = falters
+
+    with pytest.raises(CommitFailedError):
+        _follow(engine)
+    engine.reset()
+    reached = engine.position.sequence
+    _follow(engine)
+    found = tables(engine)
+    shut(engine)
+
+    assert reached == falters - 1
+    assert found == folded(scratch.new(), [EVENTS])
+
+
+def _follow(engine: Engine) -> None:
+    for message in EVENTS:
+        engine.apply([message])
+    engine.sync()
+
+
+def test_after_a_reset_nothing_is_given_up_that_is_not_on_disk_again(scratch: Scratch) -> None:
+    engine = engine_on(scratch.new(), rows_max=1)
+    empty = engine.database.positions()
+    engine.apply(EVENTS)
+    engine.sync()
+    with engine.database.transaction() as run:  # as a restored backup leaves it
+        for name in _tables(engine):
+            run(f"DELETE FROM {name}", ())
+        for position in empty:
+            where = (position.projection, position.version)
+            run("UPDATE positions SET sequence=0, leaf='', chain='' WHERE projection=? AND version=?", where)
+
+    engine.reset()
+    _follow(engine)
+    found = tables(engine)
+    shut(engine)
+
+    assert found == folded(scratch.new(), [EVENTS])
+
+
+def _tables(engine: Engine) -> list[str]:
+    names = engine.database.rows(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE '%\\_\\_%' ESCAPE '\\'"
+    )
+    return [name for (name,) in names]
+
+
+@pytest.mark.parametrize("other", [Log("store-2", 1), Log("store-1", 2)])
+def test_another_log_than_the_database_was_made_from_is_refused(scratch: Scratch, other: Log) -> None:
+    path = scratch.new()
+
+    with pytest.raises(LogError, match="made from the log store-1"):
+        engine_on(path, log=other)
+
+
+def test_a_log_that_ends_before_the_position_is_refused(scratch: Scratch) -> None:
+    engine = engine_on(scratch.new())
+    engine.apply(EVENTS)
+
+    with pytest.raises(LogError, match="it was cut"):
+        engine.check_log(LOG, len(EVENTS) - 1)
+    shut(engine)
+
+
+# a fold that raises
+
+
+def _fold_that_raises(change: Change, rows: Rows) -> None:
+    if change.event.event.id == "bad":
+        STOCK.fold(change, rows)  # what it wrote before it raised must not stay
+        raise ZeroDivisionError("one part of nothing")
+    STOCK.fold(change, rows)
+
+
+def _keys_that_raise(change: Change) -> Iterator[tuple[type[Row], Key]]:
+    if change.event.event.id == "bad":
+        raise ZeroDivisionError("one part of nothing")
+    yield from STOCK.keys(change)
+
+
+def _broken(**parts: Any) -> Projection:
+    return Projection(**{name: getattr(STOCK, name) for name in STOCK.__struct_fields__} | parts)
+
+
+def _with(broken: Projection) -> tuple[Projection, ...]:
+    return tuple(broken if p.name == broken.name else p for p in PROJECTIONS)
+
+
+BROKEN = [
+    pytest.param(_broken(fold=_fold_that_raises), id="fold"),
+    pytest.param(_broken(keys=_keys_that_raise), id="keys"),
+]
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.parametrize("size", [1, 3, len(EVENTS)])
+def test_a_fold_that_raises_stops_its_projection_before_the_event_and_no_other(
+    scratch: Scratch, broken: Projection, size: int
+) -> None:
+    engine = engine_on(scratch.new(), _with(broken))
+    for start in range(0, len(EVENTS), size):
+        engine.apply(EVENTS[start : start + size])
+    engine.sync()
+    stopped, whole = statuses(engine), tables(engine)
+    fell = stopped.pop("stock")
+    [error] = [p.error for p in engine.database.positions() if p.projection == "stock"]
+    shut(engine)
+
+    before, after = folded(scratch.new(), [EVENTS[: BAD - 1]]), folded(scratch.new(), [EVENTS])
+    assert fell == (STOPPED, BAD - 1)
+    assert stopped == dict.fromkeys(stopped, (LIVE, 9))
+    assert error.startswith("stock.moved.v1 at sequence 6:\nTraceback")
+    assert "ZeroDivisionError: one part of nothing" in error
+    assert whole == {name: (before if name in _of_stock() else after)[name] for name in after}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_repaired_fold_catches_up_and_serves(scratch: Scratch, broken: Projection) -> None:
+    path = scratch.new()
+    folded(path, [EVENTS[:7]], projections=_with(broken))
+    still = engine_on(path, _with(broken))
+    still.build()
+    still.apply(EVENTS[:8])
+    still.sync()
+    waiting = statuses(still)
+    shut(still)
+
+    repaired = engine_on(path)
+    while repaired.build(1):
+        pass
+    repaired.apply(EVENTS)
+    repaired.sync()
+    done, found = statuses(repaired), tables(repaired)
+    shut(repaired)
+
+    assert waiting["stock"] == (STOPPED, BAD - 1)
+    assert done == dict.fromkeys(done, (LIVE, 9))
+    assert found == folded(scratch.new(), [EVENTS])
+
+
+def _of_stock() -> set[str]:
+    return {TABLES[row].name for row in STOCK.rows}
