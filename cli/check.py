@@ -13,12 +13,14 @@ from cli.columns import columns, shortened
 from cli.opening import look_into_database
 from cli.progress import Telling
 from domain.event_types import CATALOGUE
-from infra.checking import Report, check, scratch_database
+from infra.checking import INTERNAL, Report, check, row_name, scratch_database
+from infra.documents import ROWS
 from infra.jetstream import connect
 from infra.settings import Settings
 from projections.registry import PROJECTIONS
 
 PLACES = 40
+STAGE_0 = {*INTERNAL, *(row_name(row) for row in ROWS)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,12 +75,17 @@ def lines_of(report: Report) -> list[str]:
         rows = sum(t.rows for t in report.tables)
         lines += ["", f"equal: {rows:,} rows are what the log says up to sequence {report.sequence:,}"]
     elif different:
-        lines += [
-            "",
-            f"different: {different:,} rows are not what the log says up to sequence {report.sequence:,};"
-            " `qudao rebuild` builds them anew",
-        ]
+        first = f"different: {different:,} rows are not what the log says up to sequence {report.sequence:,}"
+        wrong = {t.table for t in report.tables if t.different}
+        lines += ["", f"{first}; {_advice(wrong)}"]
     return lines
+
+
+def _advice(wrong: set[str]) -> str:
+    if wrong & STAGE_0:
+        return "the index itself is wrong: stop, move the database away and start again; it is built from the log"
+    named = [p.name for p in PROJECTIONS if wrong & {row_name(row) for row in p.rows}]
+    return f"`qudao rebuild {' '.join(named)}` builds them anew"
 
 
 def _text(value: object) -> str:

@@ -22,7 +22,7 @@ from cli.stopping import until_stopped
 from cli.summary import ask, lines_of
 from cli.supervisor import Supervisor
 from cli.trouble import make_folder
-from cli.up import LOOK_SECONDS, child_flags, tell_ready, told
+from cli.up import LOOK_SECONDS, child_flags, tell_ready, telling
 from domain.errors import QudaoError
 from infra.append import Appender
 from infra.jetstream import connect
@@ -71,7 +71,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     done = False
     with ExitStack() as stack:
         settings = _scratch(settings, arguments.data, stack)
-        supervisor = Supervisor(settings, told, child_flags(arguments))
+        supervisor = Supervisor(settings, telling(arguments), child_flags(arguments))
         with until_stopped(supervisor.kill), supervisor:
             supervisor.start()
             supervisor.await_health()

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class Stop(BaseException):
-    """Somebody asked for an end: no error, and nothing that `except Exception` may swallow."""
+class Stop(KeyboardInterrupt):
+    """Somebody asked for an end. A KeyboardInterrupt, because asyncio lets nothing else out of any task."""
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -12,6 +14,8 @@ import msgspec
 from cli.stopping import until_stopped
 from cli.supervisor import Health, Supervisor
 from infra.settings import Settings
+
+log = logging.getLogger("qudao.up")
 
 LOOK_SECONDS = 0.1
 
@@ -23,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Run everything until stopped; what is wrong at the start ends it with nothing left running."""
     began = time.monotonic()
-    supervisor = Supervisor(settings, told, child_flags(arguments))
+    supervisor = Supervisor(settings, telling(arguments), child_flags(arguments))
     with until_stopped(supervisor.kill), supervisor:
         supervisor.start()
         health = supervisor.await_health()
@@ -39,8 +43,11 @@ def child_flags(arguments: argparse.Namespace) -> list[str]:
     return [f"--{name}" for name in ("json", "verbose") if getattr(arguments, name)]
 
 
-def told(line: str) -> None:
-    print("qudao:", line, file=sys.stderr, flush=True)
+def telling(arguments: argparse.Namespace) -> Callable[[str], None]:
+    """How to tell what happens: in the log where that is JSON, else as a line for a person."""
+    if arguments.json:
+        return log.warning
+    return lambda line: print("qudao:", line, file=sys.stderr, flush=True)
 
 
 def tell_ready(supervisor: Supervisor, health: Health, seconds: float, *, as_json: bool) -> None:

@@ -125,6 +125,7 @@ def test_a_row_that_was_edited_is_found_and_a_rebuild_without_a_projector_puts_i
         ["渠道-7", "SO-2"]
     ]
     assert "5.000001" in readable.stdout
+    assert "the index itself is wrong" in readable.stdout
     assert (rebuilt.returncode, list(_versions(folder, "orders").values())) == (0, ["live"])
     left = {
         table["table"]: table["changed"] + table["missing"] for table in json.loads(again.stdout)["tables"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -56,6 +57,31 @@ def test_whatever_is_killed_is_started_again_and_the_site_gets_well(tmp_path: Pa
         status, receipt = site.post("/events", order("SO-1", "D1", ("COLA", 4)))
         assert status == 201
         assert [row["order"] for row in site.rows("orders", receipt["sequence"])] == ["SO-1"]
+
+
+def test_a_log_that_was_replaced_stops_the_projector_and_turns_health_red(tmp_path: Path) -> None:
+    with up(tmp_path / "var") as site:
+        _, receipt = site.post("/events", order("SO-1", "D1", ("COLA", 4)))
+        site.rows("orders", receipt["sequence"])
+    shutil.rmtree(tmp_path / "var" / "nats")
+
+    with up(tmp_path / "var") as site:
+        assert site.ready["healthy"] is False
+        assert any("made from another log" in fault for fault in site.ready["faults"])
+        assert set(site.pids) == {"nats-server", "API"}
+        assert site.get("/health")[0] == 503
+        assert [row["order"] for row in site.get("/orders")[1]["items"]] == ["SO-1"]
+
+
+def test_a_second_signal_ends_what_the_first_one_is_stopping(tmp_path: Path) -> None:
+    with up(tmp_path / "var") as site:
+        os.kill(site.pids["projector"], signal.SIGSTOP)  # so that it cannot end in order
+        site.process.send_signal(signal.SIGINT)
+        eventually(lambda: not runs(site.pids["API"]))
+        site.process.send_signal(signal.SIGINT)
+
+        assert site.process.wait(5) == 0
+        assert not any(runs(pid) for pid in site.pids.values())
 
 
 def _healthy(site: Site) -> bool:
