@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib import metadata
 
@@ -22,8 +22,7 @@ from api.problems import handle
 from api.reading import Opened
 from api.reference import reference_handlers
 from api.schemas import schema_handlers
-from api.stock_at import COMPUTED
-from api.views import FIXED_PATHS, Computed, views_of
+from api.views import FIXED_PATHS, views_of
 from domain.catalogue import Catalogue
 from infra.documents import ROWS
 from infra.engine import INDEX
@@ -36,22 +35,17 @@ def create_app(
     nats_url: str,
     catalogue: Catalogue,
     projections: Sequence[Projection],
-    computed: Mapping[str, Computed] = COMPUTED,
     monitor_urls: Sequence[str] = (),
     append_seconds: float = APPEND_SECONDS,
 ) -> Litestar:
-    """The application over one database and one log; nothing is opened before it starts.
-
-    `computed` are the views that answer for another time; one whose row type is not among the projections' is
-    left out.
-    """
+    """The application over one database and one log; nothing is opened before it starts."""
     opened = Opened(database_url)
     link = Link(nats_url, monitor_urls, append_seconds=append_seconds)
     metrics = Metrics()
     index = Index(opened)
     intake = Intake(catalogue, index, link, metrics)
     freshness = Freshness(opened)
-    views = views_of(projections, {INDEX: ROWS}, computed)
+    views = views_of(projections, {INDEX: ROWS})
     if taken := set(views) & (set(FIXED_PATHS) - {"events"}):
         raise ValueError(f"views may not be called {sorted(taken)}: these addresses are taken")
     version = _version()

@@ -36,7 +36,7 @@ class Freshness:
         while True:
             if self._reading is None or self._reading.done():
                 self._reading = asyncio.create_task(self._read())
-            at = reached(view, await asyncio.shield(self._reading))
+            at = reached(view, query, await asyncio.shield(self._reading))
             if at is not None and at >= query.min_sequence:
                 return
             if now() >= deadline:

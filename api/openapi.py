@@ -11,8 +11,9 @@ from api.events import Answers, EventAnswer, ReceiptAnswer
 from api.health import Health
 from api.intake import Entry
 from api.problems import MEDIA_TYPE, PROBLEMS, ProblemDocument
-from api.query import LIMIT_DEFAULT, LIMIT_MAX, PARAMETERS, ROW_PARAMETERS, WAIT_SECONDS_MAX
+from api.query import LIMIT_DEFAULT, LIMIT_MAX, PARAMETERS, ROW_PARAMETERS, WAIT_SECONDS_MAX, parameters_of
 from api.views import View
+from api.windows import WAYS
 from domain.catalogue import FAMILIES, Catalogue
 
 Json = dict[str, Any]
@@ -24,7 +25,8 @@ _HEADERS = {
 }
 _ABOUT = (
     "The book of record of a distribution channel. Events go in at POST /events, every view is asked in the same "
-    "small language: filters by field, sort, limit, cursor, sum and by. Decimals are texts, instants RFC 3339 UTC."
+    "small language: filters by field, from and to, under, sort, limit, cursor, sum, by and compare. Decimals are "
+    "texts, instants RFC 3339 UTC."
 )
 
 
@@ -81,7 +83,8 @@ def _view_paths(view: View) -> Json:
     row = {"$ref": _REF.format(name=_name(view))}
     sums = {
         "type": "object",
-        "description": "A group of sums: the fields of `by`, `count`, the sums.",
+        "description": "A group of sums: the fields of `by`, `count`, the sums; of each that is compared also "
+        "what ends in _previous, _difference and _ratio.",
         "required": ["count"],
         "properties": {"count": {"type": "integer"}},
     }
@@ -94,7 +97,7 @@ def _view_paths(view: View) -> Json:
         "required": ["items", "next"],
         "additionalProperties": False,
     }
-    names = list(PARAMETERS) + (["after"] if view.follows else [])
+    names = parameters_of(view)
     filters = [_filter(view, name) for name in view.fields if view.fields[name].kind != "json"]
     paths: Json = {
         f"/{view.name}": {
@@ -155,10 +158,11 @@ def _filter(view: View, name: str) -> Json:
 
 
 def _parameter(name: str) -> Json:
-    about = PARAMETERS.get(name, "Only what comes after this sequence of the log.")
+    about = PARAMETERS[name]
     schemas: dict[str, Json] = {
         "limit": {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT},
         "format": {"enum": ["json", "csv", "html"]},
+        "compare": {"enum": list(WAYS)},
         "valid_at": {"type": "string", "format": "date-time"},
         "min_sequence": {"type": "integer", "minimum": 0},
         "after": {"type": "integer", "minimum": 0},

@@ -12,6 +12,7 @@ from msgspec import Struct
 from api.fields import Stored, read_instant, read_integer
 from api.problems import Problem
 from api.views import View
+from api.windows import WAYS, Range, compared, read_bound
 
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 1000
@@ -29,6 +30,12 @@ PARAMETERS = {
     "sort": "A field to sort by; with `-` before it, downwards.",
     "sum": "Number fields to add up, separated by commas. Currencies are never added to each other.",
     "by": "Fields to group the sums by, separated by commas.",
+    "from": "From this day or instant on.",
+    "to": "Up to, but not including, this day or instant.",
+    "compare": "With sum, from and to: the same sums of the range before (previous) or of a year earlier (year), "
+    "the difference, and the ratio of this to that.",
+    "under": "This territory and everything below it.",
+    "after": "Only what comes after this sequence of the log.",
     "format": "json, csv or html, in place of an Accept header.",
     "valid_at": "As it was true at this instant.",
     "known_at": "As it was known at this instant, or at this sequence of the log.",
@@ -37,6 +44,15 @@ PARAMETERS = {
 }
 #: What a single row is asked with.
 ROW_PARAMETERS = ("format", "valid_at", "known_at", "min_sequence", "wait")
+PREVIOUS, DIFFERENCE, RATIO = "_previous", "_difference", "_ratio"
+
+
+def parameters_of(view: View) -> list[str]:
+    """What a view is asked with, beside its fields."""
+    left_out = set() if view.period else {"from", "to", "compare"}
+    left_out |= set() if view.tree else {"under"}
+    left_out |= set() if view.follows else {"after"}
+    return [name for name in PARAMETERS if name not in left_out]
 
 
 class Query(Struct, frozen=True):
@@ -51,6 +67,9 @@ class Query(Struct, frozen=True):
     sums: tuple[str, ...] = ()
     by: tuple[str, ...] = ()
     summing: bool = False
+    range: Range = Range()
+    base: Range | None = None  # the range that sums are compared with
+    under: str | None = None
     format: str = ""
     valid_at: datetime | None = None
     min_sequence: int = 0
@@ -97,9 +116,7 @@ class _Reading:
 
     def query(self) -> Query:
         view = self.view
-        known = set(ROW_PARAMETERS if self.one_row else PARAMETERS)
-        if view.follows and not self.one_row:
-            known.add("after")
+        known = set(ROW_PARAMETERS if self.one_row else parameters_of(view))
         filters = {} if self.one_row else self._filters(known)
         for name in self.given:
             if name not in known and (self.one_row or name not in view.fields):
@@ -111,7 +128,9 @@ class _Reading:
             by = (*by, "currency")
         sort = self._one("sort", str, "")
         descending, sort = sort.startswith("-"), sort.removeprefix("-")
-        self._check(sums, by, sort, summing)
+        range = self._range() if "from" in known else Range()
+        base = self._base(range, sums, by) if "compare" in known else None
+        self._check(sums, by, sort, summing, base)
         return Query(
             filters=filters,
             after=self._one("after", _sequence, None) if "after" in known else None,
@@ -122,6 +141,9 @@ class _Reading:
             sums=sums,
             by=by,
             summing=summing,
+            range=range,
+            base=base,
+            under=self._one("under", str, None) if "under" in known else None,
             format=self._one("format", _format, ""),
             valid_at=self._one("valid_at", read_instant, None),
             min_sequence=self._one("min_sequence", _sequence, 0),
@@ -142,6 +164,30 @@ class _Reading:
                 self.errors.append((name, str(error)))
         return found
 
+    def _range(self) -> Range:
+        field = self.view.fields[self.view.period]
+        since, until = [
+            self._one(name, lambda said: read_bound(field, said), None) for name in ("from", "to")
+        ]
+        if since is not None and until is not None and until <= since:
+            self.errors.append(("to", "must be after `from`: it is not part of the range"))
+        return Range(since, until)
+
+    def _base(self, range: Range, sums: tuple[str, ...], by: tuple[str, ...]) -> Range | None:
+        if "compare" not in self.given:
+            return None
+        way = self._one("compare", _way, "")
+        if not (sums and range.since and range.until):
+            self.errors.append(("compare", "needs sum, from and to"))
+        elif self.view.period in by:
+            self.errors.append(("by", f"each {self.view.period} is in one of the ranges only: leave it out"))
+        elif way and range.since < range.until:
+            try:
+                return compared(way, range)
+            except ValueError as error:
+                self.errors.append(("compare", str(error)))
+        return None
+
     def _one(self, name: str, read: Callable[[str], T], default: T) -> T:
         said = self.given.get(name)
         if said is None:
@@ -159,7 +205,9 @@ class _Reading:
         said = ",".join(self.given.get(name, []))
         return tuple(dict.fromkeys(part for part in said.split(",") if part))
 
-    def _check(self, sums: tuple[str, ...], by: tuple[str, ...], sort: str, summing: bool) -> None:
+    def _check(
+        self, sums: tuple[str, ...], by: tuple[str, ...], sort: str, summing: bool, base: Range | None
+    ) -> None:
         numbers = [f.name for f in self.view.shown if f.numeric and f.name not in self.view.key]
         plain = [field.name for field in self.view.shown if field.kind != "json"]
         for name in sums:
@@ -170,6 +218,8 @@ class _Reading:
             if name not in plain:
                 self.errors.append(("by", f"{name!r} is no field to group by; there are: {', '.join(plain)}"))
         sortable = [*by, *sums, "count"] if summing else plain
+        if base is not None:
+            sortable += [name + ending for name in sums for ending in (PREVIOUS, DIFFERENCE)]
         if sort and sort not in sortable:
             self.errors.append(("sort", f"{sort!r} cannot be sorted by; there are: {', '.join(sortable)}"))
 
@@ -178,6 +228,12 @@ def _limit(said: str) -> int:
     if not said.isdecimal() or len(said) > 9 or not 1 <= int(said) <= LIMIT_MAX:
         raise ValueError(f"must be 1 to {LIMIT_MAX}")
     return int(said)
+
+
+def _way(said: str) -> str:
+    if said not in WAYS:
+        raise ValueError(f"must be one of {', '.join(WAYS)}")
+    return said
 
 
 def _sequence(said: str) -> int:

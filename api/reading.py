@@ -8,18 +8,21 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import psycopg
 import sqlalchemy as sa
 from msgspec import Struct
 
+from api.computing import rows_of
 from api.fields import Field, Stored
 from api.problems import Problem
 from api.query import Query
 from api.selecting import beyond, conditions, cursor_after, in_order, order_of
-from api.sums import read_sums
+from api.sums import coarsest, read_sums
+from api.tree import narrowed
 from api.views import Reader, View
 from infra.database import LIVE, STOPPED, Database, DatabaseError, Position
-from infra.tables import SQLITE, Codec
+from infra.tables import SQLITE
 
 
 class Page(Struct, frozen=True):
@@ -95,10 +98,11 @@ def _positions(connection: sa.Connection) -> list[Position]:
     return [Position(*values) for values in found]
 
 
-def reached(view: View, positions: Sequence[Position]) -> int | None:
-    """The lowest sequence among the projections that serve a view; None where one is not there yet."""
-    serving = [p for p in positions if p.projection in view.projections and p.status in (LIVE, STOPPED)]
-    if {p.projection for p in serving} < view.projections:
+def reached(view: View, query: Query, positions: Sequence[Position]) -> int | None:
+    """The lowest sequence among the projections that serve an answer; None where one is not there yet."""
+    wanted = view.projections | view.tree if query.under is not None else view.projections
+    serving = [p for p in positions if p.projection in wanted and p.status in (LIVE, STOPPED)]
+    if {p.projection for p in serving} < wanted:
         return None
     return min(p.sequence for p in serving)
 
@@ -106,56 +110,35 @@ def reached(view: View, positions: Sequence[Position]) -> int | None:
 def read_page(opened: Opened, view: View, query: Query, now: datetime) -> Page:
     """Answer a query with a page of rows or of sums."""
     at = query.valid_at or now
-    with opened.reader() as reader, _rows_of(reader, view, query, at) as connection:
-        if query.summing:
-            return Page(*read_sums(connection, view, query, at), _sequence(view, reader), at)
-        order = order_of(view, query)
-        statement = sa.select(*[view.source.c[name] for name in view.fields])
-        statement = statement.where(*conditions(view, query, at)).limit(query.limit + 1)
-        statement = statement.where(*beyond(view, query, order)).order_by(
-            *in_order(view, order, connection.dialect.name)
-        )
-        rows = connection.execute(statement).fetchall()
-        places = [list(view.fields).index(name) for name, _ in order]
-        last = [rows[query.limit - 1][place] for place in places] if len(rows) > query.limit else None
-        return Page(
-            view.shown, rows[: query.limit], cursor_after(view, order, last), _sequence(view, reader), at
-        )
+    with opened.reader() as reader:
+        sequence = reached(view, query, reader.positions) or 0
+        query = narrowed(reader.connection, query)
+        view = coarsest(view, query)
+        with rows_of(reader.connection, view, query, at) as (connection, view):
+            if query.summing:
+                return Page(*read_sums(connection, view, query, at), sequence, at)
+            order = order_of(view, query)
+            statement = _selected(view, query, at).limit(query.limit + 1)
+            statement = statement.where(*beyond(view, query, order))
+            statement = statement.order_by(*in_order(view, order, connection.dialect.name))
+            rows = connection.execute(statement).fetchall()
+            places = [list(view.fields).index(name) for name, _ in order]
+            last = [rows[query.limit - 1][place] for place in places] if len(rows) > query.limit else None
+            return Page(view.shown, rows[: query.limit], cursor_after(view, order, last), sequence, at)
 
 
 def read_row(opened: Opened, view: View, key: Sequence[Stored], query: Query, now: datetime) -> Page:
     """Answer with the one row under a key, or with none."""
     at = query.valid_at or now
-    narrowed = Query(filters={name: [value] for name, value in zip(view.key, key, strict=True)})
-    with opened.reader() as reader, _rows_of(reader, view, narrowed, at, query.valid_at) as connection:
-        statement = sa.select(*[view.source.c[name] for name in view.fields])
-        rows = connection.execute(statement.where(*conditions(view, narrowed, at)).limit(1)).fetchall()
-        return Page(view.shown, rows, None, _sequence(view, reader), at)
+    filters = {name: [value] for name, value in zip(view.key, key, strict=True)}
+    query = msgspec.structs.replace(query, filters=filters)
+    with opened.reader() as reader, rows_of(reader.connection, view, query, at) as (connection, meant):
+        rows = connection.execute(_selected(meant, query, at).limit(1)).fetchall()
+        return Page(view.shown, rows, None, reached(view, query, reader.positions) or 0, at)
 
 
-def _sequence(view: View, reader: Reader) -> int:
-    return reached(view, reader.positions) or 0
-
-
-@contextmanager
-def _rows_of(
-    reader: Reader, view: View, query: Query, at: datetime, valid_at: datetime | None = None
-) -> Iterator[sa.Connection]:
-    """Where a view's rows are: the database, or a table of this moment where they are computed."""
-    computed = view.computed
-    if computed is None or not (computed.always or query.valid_at or valid_at):
-        yield reader.connection
-        return
-    codec = Codec(view.row)
-    engine = sa.create_engine("sqlite://", creator=lambda: sqlite3.connect(":memory:"), poolclass=sa.NullPool)
-    with engine.connect() as connection:
-        names = ", ".join(f'"{name}"' for name in view.fields)
-        connection.exec_driver_sql(f"CREATE TABLE {view.name} ({names})")
-        rows = [codec.write(row) for row in computed.rows(reader, at, query.filters)]
-        if rows:
-            marks = ", ".join("?" * len(view.fields))
-            connection.exec_driver_sql(f"INSERT INTO {view.name} VALUES ({marks})", rows)
-        yield connection
+def _selected(view: View, query: Query, at: datetime) -> sa.Select[Any]:
+    return sa.select(*[view.source.c[name] for name in view.fields]).where(*conditions(view, query, at))
 
 
 def shown(page: Page) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from api import cursor
 from api.fields import Stored
 from api.query import Query
 from api.views import View
+from api.windows import Range
 from domain.calendar import AHEAD_MAX, microseconds
 from infra.tables import POSTGRESQL
 
@@ -30,12 +31,23 @@ def conditions(view: View, query: Query, at: datetime) -> list[sa.ColumnElement[
         if len(some) < len(values):
             options.append(column[name].is_(None))
         wanted.append(sa.or_(*options))
+    if query.range or query.base:
+        ranges = [query.range] if query.base is None else [query.range, query.base]
+        wanted.append(sa.or_(*[within(view, range) for range in ranges]))
     if query.after is not None:
         wanted.append(column[view.follows] > query.after)
     if view.appears:
         appears = column[view.appears]
         wanted.append(sa.or_(appears.is_(None), appears <= microseconds(at) + _AHEAD_US))
     return wanted
+
+
+def within(view: View, range: Range) -> sa.ColumnElement[bool]:
+    """Which rows lie in a range."""
+    column = view.source.c[view.period]
+    since, until = range.stored()
+    wanted = [] if since is None else [column >= since]
+    return sa.and_(sa.true(), *wanted, *([] if until is None else [column < until]))
 
 
 def order_of(view: View, query: Query) -> Order:

@@ -1,92 +1,95 @@
-"""Sums over the rows a query means, by group, exact however large, and never across currencies."""
+"""Sums over the rows a query means, by group, never across currencies, and beside those of another range."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from fractions import Fraction
 from typing import Any
 
 import sqlalchemy as sa
 
 from api import cursor
-from api.fields import Field
-from api.query import Query
-from api.selecting import Order, beyond, conditions, cursor_after, in_order, named, order_of
+from api.exact import Parts, added, halves, joined, minus, sorting
+from api.fields import MILLION, Field
+from api.query import DIFFERENCE, PREVIOUS, RATIO, Query
+from api.selecting import beyond, conditions, cursor_after, in_order, named, order_of, within
 from api.views import View
-from infra.tables import POSTGRESQL, SQLITE
-
-MASK = 2**32 - 1
-
 
 Sums = tuple[list[Field], list[list[Any]], str | None]  # fields, rows as stored, cursor
+_COUNT = Field("count", "integer", False, int)
+
+
+def coarsest(view: View, query: Query) -> View:
+    """The view to read sums from: one with the same figures in fewer rows, where the query names only its fields."""
+    coarser = view.coarser
+    if coarser is None or not query.sums or query.valid_at or query.after is not None:
+        return view
+    asked = {*query.sums, *query.by, *query.filters, *([view.period] if query.range else ())}
+    alike = (coarser.appears, coarser.period) == (view.appears, view.period)
+    return coarser if alike and asked <= set(coarser.fields) else view
 
 
 def read_sums(connection: sa.Connection, view: View, query: Query, at: datetime) -> Sums:
-    """Exact sums by group: 64-bit numbers are added in two halves where the database would overflow."""
+    """Exact sums by group. Beside those of another range every group of either appears."""
+    dialect = connection.dialect.name
     column = view.source.c
-    wide = connection.dialect.name == POSTGRESQL
-    parts: list[sa.ColumnElement[Any]] = []
+    these = within(view, query.range) if query.base is not None else None
+    numbers: dict[str, Parts] = {}
     for name in query.sums:
-        whole: sa.ColumnElement[Any] = column[name]
-        halves = [whole] if wide else [whole.op(">>")(32), whole.op("&")(MASK)]
-        parts += [sa.func.coalesce(sa.func.sum(half), 0) for half in halves]
+        parts = halves(dialect, column[name])
+        numbers[name] = added(parts, these)
+        if query.base is not None:
+            numbers[name + PREVIOUS] = added(parts, within(view, query.base))
+            numbers[name + DIFFERENCE] = minus(numbers[name], numbers[name + PREVIOUS])
+    count = sa.func.count() if these is None else added([sa.literal(1)], these)[0]
     groups = [column[name] for name in query.by]
-    count = sa.func.count()
-    statement = sa.select(*groups, count, *parts).where(*conditions(view, query, at)).group_by(*groups)
-    by_sum = query.sort in query.sums or (query.sort == "count" and "count" not in query.by)
+    every = [part for parts in numbers.values() for part in parts]
+    statement = sa.select(*groups, count, *every).where(*conditions(view, query, at)).group_by(*groups)
     order = order_of(view, query)
     skipped = 0
-    if by_sum:
-        skipped, statement = _by_sum(view, query, order, statement, count, parts, wide)
+    if by_sum := bool(query.sort) and query.sort not in query.by:
+        if query.cursor:  # a sum has no index to go on from, so the cursor is a number of groups
+            [value] = cursor.read(query.cursor, named(order), [int]).last
+            skipped = value if isinstance(value, int) and value > 0 else 0
+        sorted_by = sorting(numbers[query.sort]) if query.sort in numbers else [count]
+        rest = in_order(view, order[1:], dialect)
+        statement = statement.order_by(*[k.desc() if query.descending else k.asc() for k in sorted_by], *rest)
+        statement = statement.offset(skipped)
     else:
-        statement = statement.where(*beyond(view, query, order)).order_by(
-            *in_order(view, order, connection.dialect.name)
-        )
+        statement = statement.where(*beyond(view, query, order)).order_by(*in_order(view, order, dialect))
     found = connection.execute(statement.limit(query.limit + 1)).fetchall()
-    rows = [_joined(row, len(groups) + 1, wide) for row in found]
-    places = [query.by.index(name) for name, _ in order if name in query.by]
-    more = len(rows) > query.limit
+    plain = len(groups) + 1
+    rows = [[*row[:plain], *joined(dialect, row[plain:])] for row in found]
+    last = rows[query.limit - 1] if len(rows) > query.limit else None
     if by_sum:
-        following = cursor.write(cursor.Cursor(named(order), [skipped + query.limit])) if more else None
+        following = cursor.write(cursor.Cursor(named(order), [skipped + query.limit])) if last else None
     else:
-        last = [rows[query.limit - 1][place] for place in places] if more else None
-        following = cursor_after(view, order, last)
-    fields = [view.fields[name] for name in query.by]
-    fields.append(Field("count", "integer", False, int))
-    fields += [view.fields[name] for name in query.sums]
-    return fields, rows[: query.limit], following
+        following = cursor_after(view, order, last and [last[query.by.index(name)] for name, _ in order])
+    fields = [*[view.fields[name] for name in query.by], _COUNT, *[_number(view, name) for name in numbers]]
+    rows = rows[: query.limit]
+    return (
+        (fields, rows, following) if query.base is None else (*_with_ratios(fields, rows, query), following)
+    )
 
 
-def _by_sum(
-    view: View,
-    query: Query,
-    order: Order,
-    statement: sa.Select[Any],
-    count: sa.ColumnElement[Any],
-    parts: Sequence[sa.ColumnElement[Any]],
-    wide: bool,
-) -> tuple[int, sa.Select[Any]]:
-    """Order groups by a sum. A sum has no index to go on from, so the cursor is a number of groups."""
-    if query.sort == "count":
-        keys: list[sa.ColumnElement[Any]] = [count]
-    else:
-        number = query.sums.index(query.sort)
-        if wide:
-            keys = [parts[number]]
-        else:  # the halves, normalised: the lower one carries into the higher
-            high, low = parts[2 * number], parts[2 * number + 1]
-            keys = [high + low.op(">>")(32), low.op("&")(MASK)]
-    sorted_by = [key.desc() if query.descending else key.asc() for key in keys]
-    skipped = 0
-    if query.cursor:
-        [value] = cursor.read(query.cursor, named(order), [int]).last
-        skipped = value if isinstance(value, int) and value > 0 else 0
-    rest = in_order(view, order[1:], POSTGRESQL if wide else SQLITE)
-    return skipped, statement.order_by(*sorted_by, *rest).offset(skipped)
+def _number(view: View, name: str) -> Field:
+    for ending in (PREVIOUS, DIFFERENCE):
+        if name not in view.fields and name.endswith(ending):
+            like = view.fields[name.removesuffix(ending)]
+            return Field(name, like.kind, False, like.type)
+    return view.fields[name]
 
 
-def _joined(row: Sequence[Any], plain: int, wide: bool) -> list[Any]:
-    parts = [int(part) for part in row[plain:]]
-    if not wide:
-        parts = [(high << 32) + low for high, low in zip(parts[::2], parts[1::2], strict=True)]
-    return [*row[:plain], *parts]
+def _with_ratios(
+    fields: Sequence[Field], rows: Sequence[list[Any]], query: Query
+) -> tuple[list[Field], list[list[Any]]]:
+    """After every difference how many times the other range this one is; null where that has nothing."""
+    wide, found = list(fields), [list(row) for row in rows]
+    for name in query.sums:
+        place = [field.name for field in wide].index(name)
+        wide.insert(place + 3, Field(name + RATIO, "decimal", True, str))
+        for row in found:
+            this, that = row[place : place + 2]
+            row.insert(place + 3, round(Fraction(this * MILLION, that)) if that else None)
+    return wide, found

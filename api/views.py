@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
@@ -12,14 +12,13 @@ from api.fields import Field, Stored, field_of
 from domain.identifiers import NO_DEALER, escape, unescape
 from infra.database import Position
 from infra.tables import Codec
-from projections.projection import Projection
+from projections.projection import Computed, Projection
 from projections.rows import TABLES, Row
 
 #: Names of the addresses that are no views; a view may not be called so.
 FIXED_PATHS = (
     "asyncapi.json",
     "commands",
-    "dealers",
     "docs",
     "events",
     "health",
@@ -31,23 +30,15 @@ FIXED_PATHS = (
 )
 
 
+#: The table that says which territory is part of which, and the field by which a view says where.
+TERRITORIES, TERRITORY, PARENT = "territories", "territory", "parent"
+
+
 class Reader(Struct, frozen=True):
     """One moment of the database: its rows and its positions, in one read transaction."""
 
     connection: sa.Connection
     positions: Sequence[Position]
-
-
-#: A view that is computed: the rows as they were at an instant, narrowed by the filters where that is cheap
-#: (field → any of these values, as stored). What it gives beyond the filters is filtered again.
-Answer = Callable[[Reader, datetime, Mapping[str, Sequence[Stored]]], Iterable[Row]]
-
-
-class Computed(Struct, frozen=True):
-    """How a view answers for another time than now; `always` where it has no table to be read from."""
-
-    rows: Answer
-    always: bool = False
 
 
 class View(Struct, frozen=True):
@@ -61,12 +52,22 @@ class View(Struct, frozen=True):
     key: tuple[str, ...]
     appears: str
     projections: frozenset[str]
-    source: sa.TableClause
+    source: sa.FromClause
     computed: Computed | None = None
+    period: str = ""  # the field that a range is asked by
+    tree: frozenset[str] = (
+        frozenset()
+    )  # where it can be asked `under` a territory: whose positions that brings in
+    coarser: View | None = None  # the same figures under fewer keys
 
     @property
     def shown(self) -> list[Field]:
         return list(self.fields.values())
+
+    @property
+    def always_computed(self) -> bool:
+        """Whether there is nothing stored to read."""
+        return self.computed is not None and self.computed.always
 
     @property
     def follows(self) -> str:
@@ -92,21 +93,25 @@ def untoken(segment: str) -> str:
     return "" if segment == NO_DEALER else unescape(segment)
 
 
-def views_of(
-    projections: Iterable[Projection],
-    others: Mapping[str, Iterable[type[Row]]],
-    computed: Mapping[str, Computed],
-) -> dict[str, View]:
+def views_of(projections: Sequence[Projection], others: Mapping[str, Iterable[type[Row]]]) -> dict[str, View]:
     """Every view by name, from projections and from `others`: name of a position → row types that go with it."""
-    owners: dict[type[Row], str] = {row: p.name for p in projections for row in p.rows}
-    owners |= {row: name for name, rows in others.items() for row in rows}
+    owners = {row: frozenset({p.name}) for p in projections for row in p.rows}
+    owners |= {row: frozenset({p.name, *p.reads}) for p in projections for row in p.views}
+    owners |= {row: frozenset({name}) for name, rows in others.items() for row in rows}
+    computed = {TABLES[way.row].view: way for p in projections for way in p.computed}
     named: dict[str, list[type[Row]]] = {}
     for row in owners:
         named.setdefault(TABLES[row].view, []).append(row)
-    return {
-        name: _view(name, rows, frozenset(owners[row] for row in rows), computed.get(name))
+    found = {
+        name: _view(name, rows, frozenset().union(*[owners[row] for row in rows]), computed.get(name))
         for name, rows in sorted(named.items())
     }
+    tree = found[TERRITORIES].projections if TERRITORIES in found else frozenset()
+    for name, view in found.items():
+        coarser = found.get(TABLES[view.row].coarser)
+        under = tree if TERRITORY in view.fields else frozenset()
+        found[name] = msgspec.structs.replace(view, tree=under, coarser=coarser)
+    return found
 
 
 def _view(name: str, rows: list[type[Row]], owners: frozenset[str], computed: Computed | None) -> View:
@@ -119,15 +124,18 @@ def _view(name: str, rows: list[type[Row]], owners: frozenset[str], computed: Co
             )
     shared = first if not more else first.__mro__[1]
     about = (shared.__doc__ or first.__doc__ or "").strip()
+    entry = TABLES[first]
+    ranged = entry.period and fields[entry.period].kind in ("day", "instant")
     return View(
         name=name,
         title=shared.__name__,
         about=about,
         row=first,
         fields=fields,
-        key=TABLES[first].key,
-        appears=TABLES[first].appears,
+        key=entry.key,
+        appears=entry.appears,
         projections=owners,
         source=sa.table(name, *[sa.column(field) for field in fields]),
         computed=computed,
+        period=entry.period if ranged else "",
     )

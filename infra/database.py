@@ -305,7 +305,8 @@ class Sql:
     def marked(self, sql: str) -> str:
         return sql.replace("?", "%s") if self.postgresql else sql
 
-    def _values(self, columns: Sequence[Column]) -> str:
+    def values(self, columns: Sequence[Column]) -> str:
+        """The columns of one such row."""
         if not self.postgresql:
             return ", ".join(f"json_extract(value, '$[{i}]')" for i in range(len(columns)))
         casts = {"integer": "bigint", "decimal": "bigint", "instant": "bigint", "boolean": "boolean"}
@@ -314,12 +315,12 @@ class Sql:
     @property
     def each(self) -> str:
         """The rows of one JSON array parameter, as `value`."""
-        return "json_array_elements(%s::json)" if self.postgresql else "json_each(?)"
+        return "json_array_elements(CAST(%s AS json))" if self.postgresql else "json_each(?)"
 
     def load(self, table: str, codec: Codec) -> str:
         names = quoted(c.name for c in codec.columns)
         key = quoted(codec.table.key)
-        wanted = self._values(codec.columns[: codec.key_width])
+        wanted = self.values(codec.columns[: codec.key_width])
         return f"SELECT {names} FROM {table} WHERE ({key}) IN (SELECT {wanted} FROM {self.each})"
 
     def scan(self, table: str, codec: Codec, width: int, bounds: Sequence[str]) -> str:
@@ -336,11 +337,11 @@ class Sql:
         key = codec.table.key
         changed = [f'"{name}" = excluded."{name}"' for name in names if name not in key]
         return (
-            f"INSERT INTO {table} ({quoted(names)}) SELECT {self._values(codec.columns)} FROM {self.each}"
+            f"INSERT INTO {table} ({quoted(names)}) SELECT {self.values(codec.columns)} FROM {self.each}"
             f" WHERE true ON CONFLICT ({quoted(key)}) DO UPDATE SET {', '.join(changed)}"
         )
 
     def delete(self, table: str, codec: Codec) -> str:
         key = quoted(codec.table.key)
-        gone = self._values(codec.columns[: codec.key_width])
+        gone = self.values(codec.columns[: codec.key_width])
         return f"DELETE FROM {table} WHERE ({key}) IN (SELECT {gone} FROM {self.each})"

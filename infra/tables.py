@@ -112,14 +112,24 @@ class Codec:
             + ",)",
             names,
         )
-        self._key_writers = [
-            eval(f"lambda v: {_writer(c, 'v')}", names) for c in self.columns[: self.key_width]
+        self._writers: list[Callable[[Any], Any]] = [
+            eval(f"lambda v: {_writer(c, 'v')}", names) for c in self.columns
         ]
+        self._places = {c.name: number for number, c in enumerate(self.columns)}
         self._readers = [(i, _reader(c)) for i, c in enumerate(self.columns) if _reader(c) is not None]
 
     def write_key_part(self, part: tuple[Any, ...]) -> list[Any]:
         """The first fields of a key as stored values."""
-        return [write(value) for write, value in zip(self._key_writers, part, strict=False)]
+        return [write(value) for write, value in zip(self._writers, part, strict=False)]
+
+    def write_field(self, name: str, value: Any) -> Any:
+        """One field's value as it is stored; None stays None."""
+        return None if value is None else self._writers[self._places[name]](value)
+
+    def read_field(self, name: str, stored: Any) -> Any:
+        """What a stored value of one field stands for."""
+        reader = None if stored is None else _reader(self.columns[self._places[name]])
+        return stored if reader is None else reader(stored)
 
     def read(self, values: Sequence[Any]) -> Row:
         held = list(values)

@@ -9,7 +9,12 @@ from projections.flags import Flag
 from projections.rows import Row, table
 
 
-@table("events", key=("sequence",), home="shared", indexes=(("dealer", "sequence"), ("type", "sequence")))
+@table(
+    "events",
+    key=("sequence",),
+    home="shared",
+    indexes=(("dealer", "sequence"), ("type", "sequence"), ("of",)),
+)
 class EventRow(Row):
     """One message of the log and what became of it.
 

@@ -37,6 +37,7 @@ class Table(Struct, frozen=True):
     view: str  # the name under which people ask for it; several tables may share one
     sql: str = ""  # what a row type without a table selects from other views; nothing where it is computed
     coarser: str = ""  # a view with the same figures under fewer keys, for sums that name none of the others
+    period: str = ""  # the day or instant that ranges of time are asked by
 
 
 TABLES: dict[type[Row], Table] = {}
@@ -51,20 +52,33 @@ def table(
     scan: int = 0,
     appears: str = "",
     view: str | None = None,
+    coarser: str = "",
+    period: str = "",
 ) -> Callable[[type[R]], type[R]]:
     """Say where a row type is stored and what identifies a row."""
 
     def enter(row: type[R]) -> type[R]:
         if row.__struct_fields__[: len(key)] != key or (home == "dealer" and key[0] != "dealer"):
             raise ValueError(f"{row.__name__}: the key {key} must be its first fields, a dealer's own first")
-        TABLES[row] = Table(name, row, key, home, indexes, scan, appears, view or name)
+        TABLES[row] = Table(
+            name,
+            row,
+            key,
+            home,
+            indexes,
+            scan,
+            appears,
+            view or name,
+            coarser=coarser,
+            period=_period(row, period),
+        )
         return row
 
     return enter
 
 
 def view(
-    name: str, *, key: tuple[str, ...], sql: str = "", coarser: str = ""
+    name: str, *, key: tuple[str, ...], sql: str = "", coarser: str = "", period: str = ""
 ) -> Callable[[type[R]], type[R]]:
     """Name a row type that has no table: it selects from other views in `sql`, or it is computed.
 
@@ -74,10 +88,15 @@ def view(
     def enter(row: type[R]) -> type[R]:
         if row.__struct_fields__[: len(key)] != key:
             raise ValueError(f"{row.__name__}: the key {key} must be its first fields")
-        TABLES[row] = Table(name, row, key, "shared", (), 0, "", name, sql, coarser)
+        TABLES[row] = Table(name, row, key, "shared", (), 0, "", name, sql, coarser, _period(row, period))
         return row
 
     return enter
+
+
+def _period(row: type[Row], named: str) -> str:
+    """The field that ranges of time are asked by: the one named, else the day where there is one."""
+    return named or ("day" if "day" in row.__struct_fields__ else "")
 
 
 class Rows(Protocol):

@@ -18,16 +18,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from litestar import Litestar
 from litestar.testing import TestClient
+from msgspec.structs import replace
 
-from api.query import PARAMETERS
-from api.views import FIXED_PATHS, Computed, token, untoken, views_of
+from api import moment
+from api.query import PARAMETERS, parameters_of
+from api.views import FIXED_PATHS, token, untoken, views_of
 from domain.identifiers import escape
 from domain.numbers import ZERO
 from infra.database import LIVE, Database, Position, physical
 from infra.documents import ROWS
 from infra.engine import INDEX, insert_position
 from infra.tables import Codec
-from projections.projection import Projection
+from projections.projection import Computed, Projection
 from projections.registry import PROJECTIONS
 from projections.rows import TABLES, Row, table
 from tests.lab.events import HOUR, NOON, counted, dispatched, log, moved, order, received
@@ -411,19 +413,23 @@ def test_stock_as_of_now_is_the_stock_there_is(shop: TestClient[Litestar]) -> No
         assert then == now
 
 
-def test_stock_everywhere_at_another_time_is_too_much_to_ask(shop: TestClient[Litestar]) -> None:
+def test_what_more_rows_bear_on_than_are_read_is_too_much_to_ask(
+    shop: TestClient[Litestar], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moment, "ROWS_MAX", 2)
     response = shop.get("/stock_levels?valid_at=2026-03-02T12:00:00Z")
 
     assert response.status_code == 400
+    assert response.json()["type"] == "/problems/cannot_be_answered"
     assert response.json()["errors"][0]["field"] == "location"
 
 
 def test_a_computed_view_is_filtered_sorted_and_summed_like_any_other(tmp_path: Path) -> None:
     put(tmp_path / "q.db", [])
     rows = [sale(n, net=Decimal(n), lines=n) for n in range(20)]
-    computed = {"test_sales": Computed(lambda reader, at, filters: iter(rows), always=True)}
+    way = Computed(Sale, lambda tables, at, filters: iter(rows), always=True)
 
-    with site(tmp_path / "q.db", projections=[SALES], computed=computed) as client:
+    with site(tmp_path / "q.db", projections=[replace(SALES, computed=(way,))]) as client:
         page = all_pages(client, "/test_sales?dealer=D1&sort=-net&limit=2")
         [euro] = client.get("/test_sales?sum=net&currency=EUR").json()["items"]
 
@@ -435,13 +441,11 @@ def test_a_computed_view_is_filtered_sorted_and_summed_like_any_other(tmp_path: 
 
 
 def test_no_view_and_no_field_has_a_name_that_means_something_else() -> None:
-    views = views_of(PROJECTIONS, {INDEX: ROWS}, {})
+    views = views_of(PROJECTIONS, {INDEX: ROWS})
 
     assert not set(views) & (set(FIXED_PATHS) - {"events"})
     for view in views.values():
-        assert not set(view.fields) & ({*PARAMETERS, "count"} | ({"after"} if view.follows else set())), (
-            view.name
-        )
+        assert not set(view.fields) & {*parameters_of(view), "count"}, view.name
         assert TABLES[view.row].view == view.name
 
 

@@ -15,8 +15,6 @@ from litestar.testing import TestClient
 
 from api.app import create_app
 from api.server import listen, server_of
-from api.stock_at import COMPUTED
-from api.views import Computed
 from domain.catalogue import Catalogue
 from domain.event_types import CATALOGUE
 from infra.connection import Connection
@@ -36,7 +34,6 @@ def app_on(
     *,
     nats_url: str = NOWHERE,
     projections: Sequence[Projection] = PROJECTIONS,
-    computed: Mapping[str, Computed] = COMPUTED,
     catalogue: Catalogue = CATALOGUE,
 ) -> Litestar:
     """The application over a SQLite file; without a log where none is named."""
@@ -45,7 +42,6 @@ def app_on(
         nats_url=nats_url,
         catalogue=catalogue,
         projections=projections,
-        computed=computed,
         append_seconds=1.0,
     )
 
