@@ -11,6 +11,10 @@ PLACES = 6
 LIMIT = Decimal(10) ** 12
 ZERO = Decimal(0)
 _LEAST = Decimal(1).scaleb(-PLACES)
+_WIDEST = 2**63 - 1  # a larger number would be stored, rounded, as a float
+_ONE = Decimal(1)
+_times = Context(prec=38).multiply  # of two figures: exact
+_MOST = int(LIMIT.scaleb(PLACES))
 # Half of what reading an order costs is this check of its decimals; bound, it takes a quarter of the time
 # that `value.quantize(…, context=…)` does.
 _fits = Context(prec=12 + PLACES, traps=[Inexact, InvalidOperation]).quantize
@@ -73,10 +77,42 @@ def text(value: Decimal) -> str:
 
 
 def scaled(value: Decimal) -> int:
-    """The value in millionths, exactly."""
-    return int(value.scaleb(PLACES))
+    """The value in millionths, exactly. Raises OverflowError for what 64 bits or 6 places do not hold."""
+    if not value:
+        return 0  # most figures of most rows: faster than shifting them
+    shifted = value.scaleb(PLACES)
+    found = int(shifted)
+    if found != shifted or not -_WIDEST <= found <= _WIDEST:
+        raise OverflowError(f"{value} is no figure of 64 bits with {PLACES} places")
+    return found
 
 
 def unscaled(millionths: int) -> Decimal:
     """The decimal that a number of millionths stands for."""
     return Decimal(millionths).scaleb(-PLACES)
+
+
+def portion(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
+    """`amount × part ÷ whole`, exact where it can be, else rounded half to even at 6 places.
+
+    In whole millionths, so that it is rounded once and under any decimal context. Zero where the whole is zero, and
+    where the result would be too large for a figure: such a ratio prices nothing.
+    """
+    if not whole or not part:
+        return ZERO
+    if part == whole or not amount:
+        return amount
+    under = scaled(whole)
+    found, rest = divmod(scaled(amount) * scaled(part), under)
+    twice = 2 * abs(rest)
+    if twice > abs(under) or (twice == abs(under) and found % 2):
+        found += 1
+    return unscaled(found) if abs(found) < _MOST else ZERO
+
+
+def product(quantity: Decimal, price: Decimal) -> Decimal:
+    """`quantity × price`, rounded as a portion is."""
+    try:
+        return _fits(_times(quantity, price), _LEAST)
+    except DecimalException:
+        return portion(price, quantity, _ONE)

@@ -27,6 +27,7 @@ from projections.rows import TABLES, Row
 INDEX = "index"  # stage 0's own name among the positions
 ROWS_MAX = 40_000  # rows of one table kept in memory
 BYTES_MAX = 12_000_000  # bodies of documents kept in memory
+Failure = tuple[int, str]  # the last sequence before it, and what happened
 REBUILD = "r"  # separates a rebuild's number from the version's hexadecimal digits
 
 
@@ -169,11 +170,12 @@ class Engine:
         with decimal.localcontext(EXACT):
             changes = self._documents.take_in(fresh)
             clock = self._spent("decode", clock)
-            moves, statements = [], []
+            moves: list[Move] = []
+            statements: list[Statement] = []
             last = fresh[-1].sequence
             after = self._at(self.position, last, hashes[-1])
             for member in list(self.members):
-                failure = self._fold(member, changes)
+                stored, failure = self._fold(member, changes, last)
                 moved = self._at(member.position, last, hashes[-1])
                 if failure is not None:
                     sequence, error = failure
@@ -183,7 +185,7 @@ class Engine:
                         self._at(member.position, sequence, at), status=STOPPED, error=error
                     )
                     self.members.remove(member)
-                statements.extend(self._take(member, moved.sequence))
+                statements.extend(stored)
                 moves.append(Move(member.position, moved))
                 member.position = moved
         clock = time.perf_counter()
@@ -210,36 +212,50 @@ class Engine:
             hashes.append((mine, chain))
         return hashes
 
-    def _fold(self, member: Member, changes: Sequence[Change]) -> tuple[int, str] | None:
+    def _fold(
+        self, member: Member, changes: Sequence[Change], last: int
+    ) -> tuple[list[Statement], Failure | None]:
         """Fold a batch; where a fold raises, fold what came before and say where it stopped and why."""
         mine = [change for change in changes if change.kind in member.projection.kinds]
         if not mine:
-            return None
+            return member.cache.take(last), None
         clock = time.perf_counter()
         keys, fold, cache = member.projection.keys, member.projection.fold, member.cache
         try:
             cache.announce(key for change in mine for key in keys(change))
             if (further := member.projection.further) is not None:
-                cache.announce(further(mine, cache))
+                for wave in further(mine, cache):
+                    cache.announce(wave)
             clock = self._spent("load", clock)
             for change in mine:
                 fold(change, cache)
-        except Exception:  # a bug in a fold stops that projection, and no other
-            return self._fold_until_failure(member, mine)
-        finally:
             now = self._spent("fold", clock)
             self.seconds_by_projection[member.projection.name] += now - clock
-        return None
+            statements = cache.take(last)
+            self._spent("encode", now)
+        except (
+            Exception
+        ):  # a bug in a fold, or a figure that no column holds, stops that projection and no other
+            return self._fold_until_failure(member, mine)
+        return statements, None
 
-    def _fold_until_failure(self, member: Member, changes: Sequence[Change]) -> tuple[int, str]:
+    def _fold_until_failure(
+        self, member: Member, changes: Sequence[Change]
+    ) -> tuple[list[Statement], Failure]:
         error, good = "", len(changes)
+        statements: list[Statement] = []
         for attempt in range(2):  # the first finds the event, the second leaves nothing of it in the cache
             self._writer.drain()
             member.cache.drop()
+            statements.clear()
             for number, change in enumerate(changes[:good]):
                 try:
                     member.cache.announce(member.projection.keys(change))
+                    if (further := member.projection.further) is not None:
+                        for wave in further([change], member.cache):
+                            member.cache.announce(wave)
                     member.projection.fold(change, member.cache)
+                    statements += member.cache.take(change.event.sequence)
                 except Exception:
                     assert attempt == 0, "folds are pure: what worked once works again"
                     event = change.event
@@ -250,13 +266,7 @@ class Engine:
             raise AssertionError(
                 f"{member.projection.name}: a fold failed once and not again: it is not pure"
             )
-        return changes[good].event.sequence - 1, error
-
-    def _take(self, member: Member, sequence: int) -> list[Statement]:
-        clock = time.perf_counter()
-        statements = member.cache.take(sequence)
-        self._spent("encode", clock)
-        return statements
+        return statements, (changes[good].event.sequence - 1, error)
 
     def _at(self, position: Position, sequence: int, hashes: tuple[bytes, bytes]) -> Position:
         return msgspec.structs.replace(
@@ -303,11 +313,10 @@ class Engine:
         until = self.position.sequence
         with decimal.localcontext(EXACT):
             reached, changes = self._documents.replay(member.position.sequence, until, limit)
-            failure = self._fold(member, changes)
+            statements, failure = self._fold(member, changes, reached)
             moved = msgspec.structs.replace(member.position, sequence=reached, leaf="", chain="", error="")
             if failure is not None:
                 moved = msgspec.structs.replace(moved, sequence=failure[0], status=STOPPED, error=failure[1])
-            statements = member.cache.take(moved.sequence)
         self.database.commit(Commit(statements, (Move(member.position, moved),)))
         member.cache.committed(moved.sequence)
         member.position = moved

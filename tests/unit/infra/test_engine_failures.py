@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from decimal import Decimal as D
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from projections.documents import Change
 from projections.projection import Projection
 from projections.registry import PROJECTIONS
 from projections.rows import TABLES, Key, Row, Rows
-from projections.stock import STOCK
+from projections.stock import STOCK, StockLevel
 from tests.lab.events import HOUR, NOON, counted, dispatched, log, moved, order, received, voided
 from tests.lab.folding import LOG, Scratch, database_on, engine_on, folded, shut, statuses, tables
 
@@ -189,6 +190,12 @@ def _broken(**parts: Any) -> Projection:
     return Projection(**{name: getattr(STOCK, name) for name in STOCK.__struct_fields__} | parts)
 
 
+def _fold_too_much(change: Change, rows: Rows) -> None:
+    STOCK.fold(change, rows)
+    if change.event.event.id == "bad":
+        rows.edit(StockLevel, "D1", "COLA", "").on_hand = D("9223372036859.775808")
+
+
 def _with(broken: Projection) -> tuple[Projection, ...]:
     return tuple(broken if p.name == broken.name else p for p in PROJECTIONS)
 
@@ -196,6 +203,7 @@ def _with(broken: Projection) -> tuple[Projection, ...]:
 BROKEN = [
     pytest.param(_broken(fold=_fold_that_raises), id="fold"),
     pytest.param(_broken(keys=_keys_that_raise), id="keys"),
+    pytest.param(_broken(fold=_fold_too_much), id="a figure no column holds"),
 ]
 
 
@@ -217,7 +225,7 @@ def test_a_fold_that_raises_stops_its_projection_before_the_event_and_no_other(
     assert fell == (STOPPED, BAD - 1)
     assert stopped == dict.fromkeys(stopped, (LIVE, 9))
     assert error.startswith("stock.moved.v1 at sequence 6:\nTraceback")
-    assert "ZeroDivisionError: one part of nothing" in error
+    assert "ZeroDivisionError: one part of nothing" in error or "OverflowError: 92233720368" in error
     assert whole == {name: (before if name in _of_stock() else after)[name] for name in after}
 
 
