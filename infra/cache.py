@@ -66,6 +66,9 @@ class Cache:
                 self._recent[row][key[:width]][key] = found
         return found
 
+    def absent(self, row: type[Row], *key: Any) -> None:
+        self._held[row].setdefault(key, None)
+
     def put(self, row: Row) -> None:
         kind = type(row)
         key = self._codecs[kind].key(row)

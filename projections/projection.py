@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -27,8 +27,8 @@ class Projection(Struct, frozen=True):
     """One read model.
 
     `kinds` are the kinds of document it folds. `keys` announces rows the fold will touch, so that they are
-    loaded in bulk; `further` announces those whose keys stand in the rows of the first. What both forget is
-    loaded singly. `modules` names the code its version is made from.
+    loaded in bulk; `further` announces, in waves, those whose keys stand in the rows of the wave before. What both
+    forget is loaded singly. `modules` names the code its version is made from.
     """
 
     name: str
@@ -42,4 +42,4 @@ class Projection(Struct, frozen=True):
     ] = ()  # row types without a table, made of these rows and of what is in `reads`
     computed: tuple[Computed, ...] = ()
     reads: tuple[str, ...] = ()  # other projections whose rows the views bring in
-    further: Callable[[Sequence[Change], Rows], Iterator[tuple[type[Row], Key]]] | None = None
+    further: Callable[[Sequence[Change], Rows], Iterator[Iterable[tuple[type[Row], Key]]]] | None = None

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from projections.orders import ORDERS
 from projections.projection import Projection
+from projections.sales import SALES
 from projections.stock import STOCK
 
-PROJECTIONS: tuple[Projection, ...] = (ORDERS, STOCK)
+PROJECTIONS: tuple[Projection, ...] = (
+    ORDERS,
+    STOCK,
+    SALES,
+)

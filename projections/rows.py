@@ -110,6 +110,10 @@ class Rows(Protocol):
         """The row under a key, made with its defaults where there is none, to be changed in place."""
         ...
 
+    def absent(self, row: type[Row], *key: Any) -> None:
+        """Say that nothing is stored under a key, as another row tells: it need not be loaded to be edited."""
+        ...
+
     def put(self, row: Row) -> None:
         """Store a row whatever was there. Rows of one table are either put and ranged over, or read and edited."""
         ...
@@ -158,6 +162,9 @@ class MemoryRows:
         if key not in held:
             held[key] = row(*key)
         return held[key]  # type: ignore[return-value]
+
+    def absent(self, row: type[Row], *key: Any) -> None:
+        """Nothing is ever loaded here."""
 
     def put(self, row: Row) -> None:
         key = tuple([getattr(row, name) for name in TABLES[type(row)].key])
