@@ -57,7 +57,8 @@ def subject_of(event: bytes) -> str:
     """Where the catalogue says the event belongs."""
     raw = json.loads(event)
     dealer = raw["data"].get("dealer")
-    return f"channel.{TYPES[raw['type']].families[0]}.{escape(dealer) if dealer else '_'}"
+    family = event.family if isinstance(event, Withdrawal) else TYPES[raw["type"]].families[0]
+    return f"channel.{family}.{escape(dealer) if dealer else '_'}"
 
 
 def log(events: Iterable[bytes], *, after: int = 0, start: datetime = NOON + HOUR) -> list[Message]:
@@ -145,9 +146,26 @@ def moved(movement: str, location: str, kind: str, quantity: object, **more: Any
     return body("stock.moved.v1", movement=movement, location=location, kind=kind, lines=[line], **more)
 
 
-def voided(id: str, *, source: str = "erp", dealer: str | None = "D1", **more: Any) -> bytes:
+class Withdrawal(bytes):
+    """A void, which belongs on the family of what it withdraws."""
+
+    family = "orders"
+
+
+def voided(
+    id: str,
+    *,
+    source: str = "erp",
+    dealer: str | None = "D1",
+    family: str = "orders",
+    event_id: str | None = None,
+    time: datetime = NOON,
+    by: str = "erp",
+) -> Withdrawal:
     """event.voided for another event."""
-    own = {"id": more.pop("event_id", None), "time": more.pop("time", NOON), "source": more.pop("by", "erp")}
+    own: dict[str, Any] = {"id": event_id, "time": time, "source": by}
     raw = json.loads(body("event.voided.v1", **own, subject=id, reason="wrong"))
     raw["data"] |= {"source": source, "id": id} | ({"dealer": dealer} if dealer else {})
-    return json.dumps(raw).encode()
+    found = Withdrawal(json.dumps(raw, ensure_ascii=False).encode())
+    found.family = family
+    return found
