@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from projections.orders import ORDERS
+from projections.parties import PARTIES
 from projections.projection import Projection
 from projections.sales import SALES
 from projections.stock import STOCK
@@ -11,4 +12,5 @@ PROJECTIONS: tuple[Projection, ...] = (
     ORDERS,
     STOCK,
     SALES,
+    PARTIES,
 )
