@@ -75,6 +75,10 @@ async def health_of(link: Link, opened: Opened, wanted: Sequence[str]) -> Health
         if position.status == STOPPED:
             why = position.error.splitlines()[0] if position.error else "no reason given"
             faults.append(f"{position.projection} stopped after sequence {position.sequence}: {why}")
+        elif position.error and position.status == LIVE:
+            faults.append(
+                f"The projector stopped after sequence {position.sequence}: {position.error.splitlines()[0]}"
+            )
     last = state.last_sequence if state else None
     shown = [p for p in positions if p.status != RETIRED]
     waiting = await _waiting_seconds(link, {p.sequence for p in shown}, last)

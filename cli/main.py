@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from cli import flags, logs
+from cli.reaching import reached
 from cli.trouble import explained
 from domain.errors import QudaoError
 from infra.settings import load
@@ -30,7 +31,8 @@ COMMANDS = {
     "check": ("cli.check", "fold the log from zero beside and compare: equal, or which rows"),
 }
 
-DONE, DIFFERENT, WRONG, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
+BEGINNING = ("up", "demo")  # these start a server; the others look for the one that runs
+DONE, WRONG, STOPPED, INTERRUPTED = 0, 2, 3, 130
 #: Codes of errors after which starting again would end the same way.
 FOR_GOOD = frozenset({"log", "log_hole", "log_shrunk", "fenced", "busy"})
 EPILOG = (
@@ -97,6 +99,8 @@ def run(argv: list[str]) -> int:
         return WRONG
     logs.configure(as_json=arguments.json, verbose=arguments.verbose)
     settings = load(flags.given(arguments), file=Path(arguments.config) if arguments.config else None)
+    if command not in BEGINNING:
+        settings = reached(settings)
     code: int = importlib.import_module(COMMANDS[command][0]).run(settings, arguments)
     return code
 

@@ -1,4 +1,4 @@
-"""How commands open the database and reach the log."""
+"""How commands open the database, to write or to look."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 
 from cli.trouble import make_folder
 from infra.database import Database, DatabaseError
-from infra.nats_server import monitor_of
 from infra.settings import Settings
 
 
@@ -26,11 +25,3 @@ def look_into_database(settings: Settings) -> Database:
             f"there is no database {file} yet: start `qudao up` or `qudao project`, or give another"
         )
     return Database(url, read_only=True)
-
-
-def monitors(settings: Settings) -> list[str]:
-    """Where the servers report how they write: as set, else what this machine's own server published."""
-    if settings.nats_monitor or settings.nats:
-        return list(settings.monitor_urls)
-    found = monitor_of(settings.nats_folder)
-    return [found] if found else []

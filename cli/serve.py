@@ -6,7 +6,6 @@ import argparse
 
 from api.app import create_app
 from api.server import serve
-from cli.opening import monitors
 from domain.event_types import CATALOGUE
 from infra.settings import Settings
 from projections.registry import PROJECTIONS
@@ -24,7 +23,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         nats_url=settings.nats_url,
         catalogue=CATALOGUE,
         projections=PROJECTIONS,
-        monitor_urls=monitors(settings),
+        monitor_urls=settings.monitor_urls,
     )
     serve(app, settings.host, settings.port)
     return 0

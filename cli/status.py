@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from cli.columns import columns, grouped
-from cli.opening import look_into_database, monitors
+from cli.opening import look_into_database
 from cli.stream import lines_of as stream_lines
 from domain.errors import QudaoError
 from infra.database import RETIRED, STOPPED, Position, now_us
@@ -78,7 +78,7 @@ async def _log(settings: Settings) -> tuple[StreamState, Durability]:
     client = await connect(settings.nats_url, "qudao status", patience_seconds=2)
     try:
         state = await stream_state(client)
-        return state, await durability(client, state, monitors(settings))
+        return state, await durability(client, state, settings.monitor_urls)
     finally:
         await client.close()
 

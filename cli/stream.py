@@ -7,7 +7,6 @@ import asyncio
 
 import msgspec
 
-from cli.opening import monitors
 from infra.durability import Durability, durability
 from infra.jetstream import connect
 from infra.settings import Settings
@@ -39,7 +38,7 @@ async def _stream(settings: Settings, *, look_only: bool) -> tuple[StreamState, 
                 replicas=settings.replicas,
                 duplicate_window_seconds=settings.duplicate_window_seconds,
             )
-        return state, await durability(client, state, monitors(settings))
+        return state, await durability(client, state, settings.monitor_urls)
     finally:
         await client.close()
 

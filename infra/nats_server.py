@@ -213,12 +213,12 @@ def _spawn(executable: Path, data: Path, log: Path, lock: int) -> subprocess.Pop
         return spawn(command, output=output, folder=data, pass_fds=(lock,))
 
 
-def monitor_of(data: Path) -> str | None:
-    """The monitoring address of the server that runs on a folder, as it published it; None where none does."""
+def addresses_on(data: Path) -> tuple[str, str] | None:
+    """Where the server that runs on a folder takes clients and reports on itself; None where none runs."""
     for published in data.glob("*.ports"):
         ports = _read_ports(published)
         if ports is not None and _healthy(ports.monitoring[0]):
-            return ports.monitoring[0]
+            return ports.nats[0], ports.monitoring[0]
     return None
 
 

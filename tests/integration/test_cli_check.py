@@ -43,12 +43,12 @@ async def _fill(url: str) -> int:
         await client.close()
 
 
-def _at(folder: Path, nats: str) -> tuple[str, ...]:
-    return "--data", str(folder), "--nats", nats, "--json"
+def _at(folder: Path) -> tuple[str, ...]:
+    return "--data", str(folder), "--json"
 
 
-def test_status_says_that_all_is_well(site: Site, folder: Path) -> None:
-    ended = qudao("status", "--data", folder, "--nats", site.nats, "--nats-monitor", _monitor(folder))
+def test_status_finds_the_server_on_the_folder_and_says_that_all_is_well(site: Site, folder: Path) -> None:
+    ended = qudao("status", "--data", folder)
 
     assert ended.returncode == 0
     assert ended.stdout.splitlines()[-1] == "all is well"
@@ -56,16 +56,11 @@ def test_status_says_that_all_is_well(site: Site, folder: Path) -> None:
     assert {"index", "orders", "stock"} <= {line.split(" ")[0] for line in ended.stdout.splitlines()}
 
 
-def _monitor(folder: Path) -> str:
-    [ports] = (folder / "nats").glob("*.ports")
-    return str(json.loads(ports.read_text())["monitoring"][0])
-
-
 def test_every_row_is_what_the_log_says_while_the_projector_works(site: Site, folder: Path) -> None:
     for number in range(20):
         site.post("/events", order(f"SO-{number}", "D1", ("COLA", 1)))
 
-    ended = qudao("check", *_at(folder, site.nats))
+    ended = qudao("check", *_at(folder))
 
     report = json.loads(ended.stdout)
     assert (ended.returncode, report["equal"], report["differences"], report["not_compared"]) == (
@@ -83,13 +78,21 @@ def test_every_row_is_what_the_log_says_while_the_projector_works(site: Site, fo
 def test_a_rebuild_beside_is_switched_by_the_projector_at_work_and_is_equal(site: Site, folder: Path) -> None:
     before = _versions(folder, "stock")
 
-    ended = qudao("rebuild", "stock", *_at(folder, site.nats))
+    ended = qudao("rebuild", "stock", *_at(folder))
 
     rebuilt = json.loads(ended.stdout)["rebuilt"]
     assert ended.returncode == 0
     assert _versions(folder, "stock") == dict.fromkeys(before, "retired") | {rebuilt["stock"]: "live"}
-    assert json.loads(qudao("check", *_at(folder, site.nats)).stdout)["equal"]
+    assert json.loads(qudao("check", *_at(folder)).stdout)["equal"]
     assert site.get("/stock_levels?limit=1")[0] == 200
+
+
+def test_a_second_projector_is_refused_with_the_process_of_the_first(site: Site, folder: Path) -> None:
+    ended = qudao("project", "--data", folder)
+
+    [line] = ended.stderr.splitlines()
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert f"another projector (process {site.pids['projector']}) works on" in line
 
 
 def _versions(folder: Path, projection: str) -> dict[str, str]:
@@ -112,11 +115,11 @@ def test_a_row_that_was_edited_is_found_and_a_rebuild_without_a_projector_puts_i
         database.execute(f"DELETE FROM orders__{version} WHERE \"order\" = 'SO-2'")
         database.execute(f"UPDATE identities__{version_of_index(folder)} SET sequence = 9 WHERE sequence = 3")
 
-    with NatsServer.start(folder / "nats") as server:
-        found = qudao("check", *_at(folder, server.url))
-        readable = qudao("check", "--data", folder, "--nats", server.url)
-        rebuilt = qudao("rebuild", "orders", "--drop-retired", *_at(folder, server.url))
-        again = qudao("check", *_at(folder, server.url))
+    with NatsServer.start(folder / "nats"):
+        found = qudao("check", *_at(folder))
+        readable = qudao("check", "--data", folder)
+        rebuilt = qudao("rebuild", "orders", "--drop-retired", *_at(folder))
+        again = qudao("check", *_at(folder))
 
     differences = json.loads(found.stdout)["differences"]
     assert found.returncode == 1
@@ -145,7 +148,7 @@ def test_a_projector_that_is_gone_while_events_come_is_behind(tmp_path: Path) ->
     with NatsServer.start(tmp_path / "var" / "nats") as server:
         asyncio.run(_fill(server.url))
 
-        ended = qudao("status", *_at(tmp_path / "var", server.url), "--behind", "0")
+        ended = qudao("status", *_at(tmp_path / "var"), "--behind", "0")
 
     assert ended.returncode == 1
     assert "does a projector run?" in json.loads(ended.stdout)["faults"][0]

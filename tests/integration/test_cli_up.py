@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -71,6 +72,23 @@ def test_a_log_that_was_replaced_stops_the_projector_and_turns_health_red(tmp_pa
         assert set(site.pids) == {"nats-server", "API"}
         assert site.get("/health")[0] == 503
         assert [row["order"] for row in site.get("/orders")[1]["items"]] == ["SO-1"]
+
+
+def test_a_log_that_was_altered_below_the_position_turns_health_red(tmp_path: Path) -> None:
+    with up(tmp_path / "var") as site:
+        _, receipt = site.post("/events", order("SO-1", "D1", ("COLA", 4)))
+        site.rows("orders", receipt["sequence"])
+    with sqlite3.connect(tmp_path / "var" / "qudao.db") as database:
+        database.execute("UPDATE positions SET leaf = '00' WHERE projection = 'index'")
+
+    with up(tmp_path / "var") as site:
+        assert eventually(lambda: site.get("/health")[0] == 503, 20)
+        [fault] = site.get("/health")[1]["faults"]
+        assert fault.startswith("The projector stopped after sequence 1: message 1 of the log is not the one")
+        status = qudao("status", "--data", tmp_path / "var")
+
+    assert status.returncode == 1
+    assert "is not the one that was folded" in status.stdout
 
 
 def test_a_second_signal_ends_what_the_first_one_is_stopping(tmp_path: Path) -> None:
@@ -177,13 +195,6 @@ def test_a_misspelt_setting_stops_the_start_and_names_where_it_stands(tmp_path: 
 
     assert "environment (QUDAO_…): unknown prot" in _one_line(variable, 2)
     assert "site.toml: unknown prot; known are data" in _one_line(file, 2)
-
-
-def test_a_second_projector_is_refused_with_the_process_of_the_first(tmp_path: Path) -> None:
-    with up(tmp_path / "var") as site:
-        ended = qudao("project", "--data", tmp_path / "var", "--nats", site.nats)
-
-        assert f"another projector (process {site.pids['projector']}) works on" in _one_line(ended, 3)
 
 
 def _one_line(ended: subprocess.CompletedProcess[str], code: int) -> str:
