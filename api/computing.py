@@ -89,7 +89,6 @@ def _with_due(connection: sa.Connection, view: View, way: Computed, query: Query
 def _given(connection: sa.Connection, codec: Codec, rows: Sequence[tuple[Any, ...]]) -> sa.CTE:
     """Rows as a table of this one statement."""
     sql = Sql(connection.dialect.name)
-    each = sql.each.replace(sql.marked("?"), ":rows")
-    statement = sa.text(f"SELECT {sql.values(codec.columns)} FROM {each}")
+    statement = sa.text(sql.given(codec).replace(sql.marked("?"), ":rows"))
     bound = statement.bindparams(rows=msgspec.json.encode(rows).decode())
     return bound.columns(*[sa.column(column.name) for column in codec.columns]).cte("computed")

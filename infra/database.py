@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from graphlib import TopologicalSorter
 from typing import Any
 
 import msgspec
@@ -226,20 +228,29 @@ class Database:
     ) -> None:
         """Let every name people ask for show the given versions, within the caller's transaction.
 
-        `joined` are the views that select from others: they go first and come back last.
+        `joined` are the views that select from others: they go first and come back last, each after what it
+        selects from; one that selects from what is not built yet waits until that is.
         """
-        joined = list(joined)
+        sources = {row: _selected_from(TABLES[row].sql) for row in joined}
+        by_name = {TABLES[row].name: row for row in sources}
+        after = {row: [by_name[name] for name in names if name in by_name] for row, names in sources.items()}
+        ordered = list(TopologicalSorter(after).static_order())
+        cascade = " CASCADE" if self.dialect == POSTGRESQL else ""  # to views only an earlier program knew
         names: dict[str, list[str]] = {}
         for row, version in live:
             # All it has, not what the row type has now: while a new version is built the table is the old one's,
             # and SQLite takes the quoted name of a missing column for a text.
             names.setdefault(TABLES[row].view, []).append(f"SELECT * FROM {physical(row, version)}")
-        for row in reversed(joined):
-            run(f"DROP VIEW IF EXISTS {TABLES[row].name}", ())
+        for row in reversed(ordered):
+            run(f"DROP VIEW IF EXISTS {TABLES[row].name}{cascade}", ())
         for name, selects in sorted(names.items()):
-            run(f"DROP VIEW IF EXISTS {name}", ())
+            run(f"DROP VIEW IF EXISTS {name}{cascade}", ())
             run(f"CREATE VIEW {name} AS {' UNION ALL '.join(selects)}", ())
-        for row in joined:
+        there = set(names)
+        for row in ordered:
+            if not sources[row] <= there:
+                continue
+            there.add(TABLES[row].name)
             columns = quoted(column.name for column in Codec(row).columns)
             run(f"CREATE VIEW {TABLES[row].name} ({columns}) AS {TABLES[row].sql}", ())
 
@@ -286,6 +297,12 @@ def physical(row: type[Row], version: str) -> str:
     return f"{TABLES[row].name}__{version}"
 
 
+def _selected_from(sql: str) -> set[str]:
+    """The tables and views that a view selects from, by the names people ask under."""
+    known = {entry.view for entry in TABLES.values()}
+    return known & set(re.findall(r"\b(?:FROM|JOIN)\s+(\w+)", sql))
+
+
 def quoted(names: Iterable[str]) -> str:
     """Column names as SQL, some of which are words of SQL."""
     return ", ".join(f'"{name}"' for name in names)
@@ -305,12 +322,17 @@ class Sql:
     def marked(self, sql: str) -> str:
         return sql.replace("?", "%s") if self.postgresql else sql
 
-    def values(self, columns: Sequence[Column]) -> str:
-        """The columns of one such row."""
+    def _values(self, columns: Sequence[Column]) -> str:
         if not self.postgresql:
-            return ", ".join(f"json_extract(value, '$[{i}]')" for i in range(len(columns)))
+            return ", ".join(f"json_extract(value, '$[{i}]') AS \"{c.name}\"" for i, c in enumerate(columns))
         casts = {"integer": "bigint", "decimal": "bigint", "instant": "bigint", "boolean": "boolean"}
-        return ", ".join(f"(value->>{i})::{casts.get(c.kind, 'text')}" for i, c in enumerate(columns))
+        return ", ".join(
+            f'(value->>{i})::{casts.get(c.kind, "text")} AS "{c.name}"' for i, c in enumerate(columns)
+        )
+
+    def given(self, codec: Codec) -> str:
+        """The rows of one JSON array parameter as if they were stored."""
+        return f"SELECT {self._values(codec.columns)} FROM {self.each}"
 
     @property
     def each(self) -> str:
@@ -320,7 +342,7 @@ class Sql:
     def load(self, table: str, codec: Codec) -> str:
         names = quoted(c.name for c in codec.columns)
         key = quoted(codec.table.key)
-        wanted = self.values(codec.columns[: codec.key_width])
+        wanted = self._values(codec.columns[: codec.key_width])
         return f"SELECT {names} FROM {table} WHERE ({key}) IN (SELECT {wanted} FROM {self.each})"
 
     def scan(self, table: str, codec: Codec, width: int, bounds: Sequence[str]) -> str:
@@ -337,11 +359,11 @@ class Sql:
         key = codec.table.key
         changed = [f'"{name}" = excluded."{name}"' for name in names if name not in key]
         return (
-            f"INSERT INTO {table} ({quoted(names)}) SELECT {self.values(codec.columns)} FROM {self.each}"
+            f"INSERT INTO {table} ({quoted(names)}) {self.given(codec)}"
             f" WHERE true ON CONFLICT ({quoted(key)}) DO UPDATE SET {', '.join(changed)}"
         )
 
     def delete(self, table: str, codec: Codec) -> str:
         key = quoted(codec.table.key)
-        gone = self.values(codec.columns[: codec.key_width])
+        gone = self._values(codec.columns[: codec.key_width])
         return f"DELETE FROM {table} WHERE ({key}) IN (SELECT {gone} FROM {self.each})"
