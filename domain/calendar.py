@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
@@ -47,5 +47,9 @@ def microseconds(instant: datetime) -> int:
 
 
 def from_microseconds(count: int) -> datetime:
-    """The UTC instant that many microseconds after 1970."""
-    return EPOCH + timedelta(microseconds=count)
+    """The instant that many microseconds after 1970, in UTC wherever UTC's years 1 to 9999 reach."""
+    try:
+        return EPOCH + timedelta(microseconds=count)
+    except OverflowError:  # 0001-01-01T00:00:00+08:00 is one; in its own offset it can be written
+        offset = timedelta(hours=23, minutes=59) * (1 if count < 0 else -1)
+        return EPOCH.replace(tzinfo=timezone(offset)) + (timedelta(microseconds=count) + offset)

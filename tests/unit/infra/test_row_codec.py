@@ -236,6 +236,16 @@ def test_instants_are_stored_to_the_microsecond_in_any_offset() -> None:
     assert found.at.utcoffset() == timedelta(0)
 
 
+@pytest.mark.parametrize(
+    "text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999-14:00", "0001-01-01T00:00:00+00:00"]
+)
+def test_instants_at_the_ends_of_the_calendar_come_back_as_they_were(text: str) -> None:
+    codec, at = Codec(StockMove), datetime.fromisoformat(text)
+    row = StockMove("WH", "COLA", "", at, "", "x", on_hand=D(1))
+
+    assert codec.read(codec.write(row)) == row
+
+
 def test_every_row_type_has_a_table_of_its_own() -> None:
     names = [TABLES[row].name for row in EVERY]
 
