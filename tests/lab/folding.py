@@ -133,8 +133,8 @@ class Scratch:
 class Worlds:
     """One engine for many histories, each under ids of its own, so that an example costs one small batch."""
 
-    def __init__(self, path: Path) -> None:
-        self.engine = engine_on(path, (ORDERS, STOCK))
+    def __init__(self, path: Path, projections: Sequence[Projection] = (ORDERS, STOCK)) -> None:
+        self.engine = engine_on(path, projections)
         self._numbers = itertools.count(1)
 
     def fold(self, *batches: Sequence[Fact]) -> str:

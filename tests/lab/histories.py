@@ -179,18 +179,28 @@ def _order_lines(draw: st.DrawFn) -> list[dict[str, Any]]:
     return found
 
 
+_ON_ORDER = ("order.", "delivery.dispatched.")  # what is on order does not wait
+
+
 @st.composite
-def histories(draw: st.DrawFn, *, most: int = 14, ties: bool = False, voids: bool = True) -> list[Fact]:
+def histories(
+    draw: st.DrawFn, *, most: int = 14, ties: bool = False, voids: bool = True, ahead: bool = False
+) -> list[Fact]:
     """Facts and withdrawals in the order they were published.
 
     Without `ties` every fact has an instant of its own, so that only the clock decides and never the order of
-    arrival.
+    arrival. With `ahead` some facts that move or count claim to be months ahead of the log.
     """
     count = draw(st.integers(2, most))
     hours = draw(
         st.lists(st.integers(0, 5 if ties else 300), min_size=count, max_size=count, unique=not ties)
     )
     found = [draw(facts(f"@e{number}", BEGIN + hour * HOUR)) for number, hour in enumerate(hours)]
+    for number in draw(st.sets(st.integers(0, count - 1))) if ahead else ():
+        far = BEGIN + (5000 + hours[number]) * HOUR
+        found[number] = draw(
+            facts(f"@e{number}", far).filter(lambda fact: not fact.type.startswith(_ON_ORDER))
+        )
     for number in range(draw(st.integers(0, 4)) if voids else 0):
         found.append(void_of(draw(st.sampled_from(found)), f"@v{number}", BEGIN + (400 + number) * HOUR))
     return found

@@ -131,6 +131,24 @@ def test_a_stored_level_is_the_level_at_the_end_of_time(worlds: Worlds, history:
     assert list(levels_at(rows, bookkeeper.far(history), {})) == rows.all(StockLevel)
 
 
+@LAW
+@given(history=histories(ties=True, ahead=True), data=st.data())
+def test_what_is_far_ahead_waits_and_all_before_it_is_in_the_stored_level(
+    worlds: Worlds, history: list[Fact], data: Any
+) -> None:
+    world = worlds.fold(data.draw(st.permutations(history)))
+    rows = _in_memory(worlds, world)
+    far = bookkeeper.far(history)
+    held = {_bucket(level): level for level in rows.all(StockLevel)}
+
+    for bucket in {*held, *(_bucket(level) for level in levels_at(rows, far, {}))}:
+        level = held.get(bucket, StockLevel(*bucket))
+        at = far if level.due_at is None else level.due_at - timedelta(microseconds=1)
+        found = {_bucket(known): known for known in levels_at(rows, at, {})}.get(bucket, StockLevel(*bucket))
+        found.due_at, found.on_order = level.due_at, level.on_order
+        assert level == found
+
+
 def _in_memory(worlds: Worlds, world: str) -> MemoryRows:
     rows = MemoryRows()
     for kind in (StockLevel, StockMove, StockCount, OrderItem):
