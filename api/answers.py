@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from urllib.parse import urlencode
 
@@ -12,7 +12,7 @@ from litestar import Response
 from litestar.datastructures import Headers
 
 from api import pages, sheets
-from api.fields import instant_text
+from api.fields import Shown, instant_text
 from api.problems import Problem
 from api.query import parameters
 from api.reading import Page, shown
@@ -20,6 +20,7 @@ from api.views import View
 
 JSON, CSV, HTML = "application/json", "text/csv", "text/html"
 _FORMATS = {JSON: "json", CSV: "csv", HTML: "html"}
+_OF_SUMS = {"sum", "by", "compare", "sort", "limit", "cursor"}  # what the rows of a group are not asked with
 _MEDIA_TYPES = {
     "json": JSON,
     "csv": CSV + "; header=present",
@@ -75,12 +76,8 @@ def answer_page(
         body = sheets.sheet(page.fields, rows)
         extra["Content-Disposition"] = f'inline; filename="{view.name}.csv"'
     elif format == "html":
-        places = [
-            [field.name for field in page.fields].index(name) for name in view.key if name in _names(page)
-        ]
-        whole = len(places) == len(view.key) and "count" not in _names(page)
-        addresses = [view.address(row[place] for place in places) for row in page.rows] if whole else []
-        body = _html_page(view, page, pages.table(page.fields, rows, addresses, view.key), following)
+        linked, addresses = _addresses(view, page, rows, query)
+        body = _html_page(view, page, pages.table(page.fields, rows, addresses, linked), following)
     else:
         body = msgspec.json.encode({"items": rows, "next": page.next})
     return answer(body, format, page, headers, extra)
@@ -122,13 +119,30 @@ def _has(said: str, tag: str) -> bool:
     return any(one.strip() in (tag, tag.removeprefix("W/"), "*") for one in said.split(","))
 
 
-def _names(page: Page) -> list[str]:
-    return [field.name for field in page.fields]
-
-
 def _following(query: bytes, cursor: str | None) -> str:
     kept = [(name, value) for name, value in parameters(query) if name != "cursor"]
     return urlencode([*kept, ("cursor", cursor)]) if cursor else ""
+
+
+def _addresses(
+    view: View, page: Page, rows: Sequence[Mapping[str, Shown]], query: bytes
+) -> tuple[Sequence[str], list[str]]:
+    """Which fields lead where: a row to its own page, a group of sums to its rows."""
+    names = [field.name for field in page.fields]
+    if "count" not in names:
+        places = [names.index(name) for name in view.key]
+        return view.key, [view.address(row[place] for place in places) for row in page.rows]
+    by = names[: names.index("count")]
+    kept = [(n, value) for n, value in parameters(query) if n not in by and n not in _OF_SUMS]
+    groups = [[*kept, *[(name, _said(row[name])) for name in by]] for row in rows]
+    return by or ["count"], [f"/{view.name}?{urlencode(group)}" for group in groups]
+
+
+def _said(value: Shown) -> str:
+    """A value as a filter names it."""
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _about(view: View) -> str:

@@ -20,6 +20,8 @@ thead th { border-bottom: 2px solid #888a }
 .about { max-width: 60rem; white-space: pre-line }
 pre { overflow-x: auto; background: #8881; padding: .7rem }
 code { background: #8881; padding: 0 .2rem }
+.wide { overflow-x: auto }
+@media (max-width: 40rem) { body { margin: .8rem; font-size: 14px } th, td { padding: .3rem .4rem } }
 h2 { margin-top: 2.5rem; border-top: 1px solid #8884; padding-top: 1rem }
 """
 HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"}
@@ -27,7 +29,8 @@ HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inl
 
 def page(title: str, body: str) -> bytes:
     """One whole page; `body` is HTML already."""
-    head = f'<meta charset="utf-8"><title>{escape(title)} · Qudao</title><style>{STYLE}</style>'
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    head += f"<title>{escape(title)} · Qudao</title><style>{STYLE}</style>"
     way = '<p><a href="/">渠道 Qudao</a></p>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{way}{body}</body></html>'.encode()
 
@@ -38,7 +41,7 @@ def table(
     addresses: Sequence[str] = (),
     linked: Sequence[str] = (),
 ) -> str:
-    """Rows as a table, numbers to the right; the fields of `linked` lead to each row's own address."""
+    """Rows as a table, numbers to the right; the fields of `linked` lead to each row's address."""
     head = "".join(f"<th{_side(field)}>{escape(field.name)}</th>" for field in fields)
     body = []
     for number, row in enumerate(rows):
@@ -49,7 +52,8 @@ def table(
                 said = f'<a href="{escape(addresses[number])}">{said or "–"}</a>'
             cells.append(f"<td{_side(field)}>{said}</td>")
         body.append(f"<tr>{''.join(cells)}</tr>")
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+    found = "".join(body)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{found}</tbody></table></div>'
 
 
 def record(fields: Sequence[Field], row: Mapping[str, Shown]) -> str:
@@ -58,7 +62,7 @@ def record(fields: Sequence[Field], row: Mapping[str, Shown]) -> str:
         f"<tr><th>{escape(field.name)}</th><td{_side(field)}>{shown(row[field.name], 0)}</td></tr>"
         for field in fields
     ]
-    return f"<table>{''.join(lines)}</table>"
+    return f'<div class="wide"><table>{"".join(lines)}</table></div>'
 
 
 def shown(value: Shown, length_max: int = TEXT_MAX) -> str:

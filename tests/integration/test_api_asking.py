@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -392,6 +393,22 @@ def test_sums_are_read_from_the_coarser_view_where_that_knows_all_that_is_asked(
     assert sum(Decimal(one["net"]) for one in fine) == sum(Decimal(one["net"]) for one in coarse)
     assert (filtered[0]["net"], filtered[0]["count"]) == ("15", 1)
     assert items(asked, "/test_days?by=dealer&dealer=D2")[0]["count"] == 2, "rows are counted where they are"
+
+
+# pages of sums
+
+
+def test_a_group_of_sums_leads_to_its_rows(asked: TestClient[Litestar]) -> None:
+    address = "/test_dealer_days?sum=net&by=dealer&from=2026-03-01&to=2026-04-01&compare=previous&sort=-net"
+    page = asked.get(address + "&format=html").text
+    alone = asked.get("/test_dealer_days?sum=net&format=html").text
+
+    [first, *_] = re.findall(r'<a href="(/test_dealer_days[^"]*)">D1</a>', page)
+    rows = items(asked, unescape(first).replace("format=html", "format=json"))
+    assert [(row["dealer"], row["day"]) for row in rows] == [("D1", "2026-03-01"), ("D1", "2026-03-31")]
+    assert '<td class="number">240</td>' in page
+    assert 'name="viewport"' in page
+    assert ">CNY</a>" in alone
 
 
 # computed views
