@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -20,7 +19,7 @@ from cli.simulation import Published, events
 from cli.simulation.publishing import Sent, publish
 from cli.stopping import until_stopped
 from cli.summary import ask, lines_of
-from cli.supervisor import Supervisor
+from cli.supervisor import Health, Supervisor
 from cli.trouble import make_folder
 from cli.up import LOOK_SECONDS, child_flags, tell_ready, telling
 from domain.errors import QudaoError
@@ -32,6 +31,13 @@ from infra.settings import Settings
 EVENTS, SEED = 20_000, 1
 VIEWS = ("events", "orders", "stock_levels")
 VISIBLE_SECONDS = 600
+PAGES = (
+    ("/", "everything there is"),
+    ("/orders", "orders, each with its lines"),
+    ("/stock_levels?sort=on_hand", "stock, least first"),
+    ("/rejections", "what was not taken, and why"),
+    ("/docs", "the reference"),
+)
 MARK = "this-is-a-demo"
 
 
@@ -74,7 +80,8 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         supervisor = Supervisor(settings, telling(arguments), child_flags(arguments))
         with until_stopped(supervisor.kill), supervisor:
             supervisor.start()
-            supervisor.await_health()
+            health = supervisor.await_health()
+            started = time.monotonic() - began
             if not arguments.json:
                 print(
                     f"Simulating a beverage maker's channel, about {arguments.events:,} events …", flush=True
@@ -95,7 +102,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
                 )
                 print("\n".join(lines_of(found)), flush=True)
             if not arguments.once:
-                _serve(supervisor, began, as_json=arguments.json)
+                _serve(supervisor, health, started, as_json=arguments.json)
     return 0 if done else 130
 
 
@@ -143,19 +150,13 @@ def _counted(stream: Iterable[Published], about: int) -> Iterator[Published]:
     telling(about, about)
 
 
-def _serve(supervisor: Supervisor, began: float, *, as_json: bool) -> None:
-    print("\nOpen in a browser:")
-    for path, what in (
-        ("/", "everything there is"),
-        ("/orders", "orders, each with its lines"),
-        ("/stock_levels?sort=on_hand", "stock, least first"),
-        ("/rejections", "what was not taken, and why"),
-        ("/docs", "the reference"),
-    ):
-        print(f"  {supervisor.url}{path:<28} {what}")
-    print()
-    tell_ready(supervisor, supervisor.await_health(), time.monotonic() - began, as_json=as_json)
-    sys.stdout.flush()
+def _serve(supervisor: Supervisor, health: Health, started: float, *, as_json: bool) -> None:
+    if not as_json:
+        print("\nOpen in a browser:")
+        for path, what in PAGES:
+            print(f"  {supervisor.url}{path:<28} {what}")
+        print()
+    tell_ready(supervisor, health, started, as_json=as_json)
     while True:
         supervisor.tend()
         time.sleep(LOOK_SECONDS)

@@ -20,7 +20,7 @@ HELP = {
     "nats_port": "port of this machine's own NATS server; 0 takes a free one (default: 4222)",
     "nats_server": "executable nats-server (default: the one installed with qudao)",
     "nats_monitor": "monitoring addresses of the NATS servers, http://HOST:PORT with commas between",
-    "replicas": "servers that hold the log, 1 to 5 (default: 1)",
+    "replicas": "servers that hold the log, 1 to 5 (default: 1 for a new log, no change for an old one)",
     "duplicate_window_seconds": "how long the log itself remembers message ids (default: 3600)",
     "batch_max": "events folded in one transaction, at most (default: 1000)",
 }

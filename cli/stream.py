@@ -35,7 +35,7 @@ async def _stream(settings: Settings, *, look_only: bool) -> tuple[StreamState, 
         else:
             state = await create_stream(
                 client,
-                replicas=settings.replicas,
+                replicas=settings.replicas or None,
                 duplicate_window_seconds=settings.duplicate_window_seconds,
             )
         return state, await durability(client, state, settings.monitor_urls)

@@ -133,7 +133,7 @@ class Supervisor:
             if made_here:
                 window = self.settings.duplicate_window_seconds
                 state = await create_stream(
-                    client, replicas=self.settings.replicas, duplicate_window_seconds=window
+                    client, replicas=self.settings.replicas or None, duplicate_window_seconds=window
                 )
             else:
                 state = await stream_state(client)

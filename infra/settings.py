@@ -35,7 +35,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     nats_port: Annotated[int, Meta(ge=0, le=65535)] = 4222
     nats_server: str = ""
     nats_monitor: str = ""
-    replicas: Annotated[int, Meta(ge=1, le=5)] = 1
+    replicas: Annotated[int, Meta(ge=0, le=5)] = 0  # 0: 1 for a new log, no change for an old one
     duplicate_window_seconds: Annotated[int, Meta(ge=1, le=30 * 86400)] = 3600
     batch_max: Annotated[int, Meta(ge=1, le=10_000)] = 1000
 

@@ -87,14 +87,6 @@ def test_a_rebuild_beside_is_switched_by_the_projector_at_work_and_is_equal(site
     assert site.get("/stock_levels?limit=1")[0] == 200
 
 
-def test_a_second_projector_is_refused_with_the_process_of_the_first(site: Site, folder: Path) -> None:
-    ended = qudao("project", "--data", folder)
-
-    [line] = ended.stderr.splitlines()
-    assert (ended.returncode, ended.stdout) == (3, "")
-    assert f"another projector (process {site.pids['projector']}) works on" in line
-
-
 def _versions(folder: Path, projection: str) -> dict[str, str]:
     with sqlite3.connect(folder / "qudao.db") as database:
         found = database.execute("SELECT version, status FROM positions WHERE projection = ?", (projection,))

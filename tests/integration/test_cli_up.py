@@ -197,6 +197,13 @@ def test_a_misspelt_setting_stops_the_start_and_names_where_it_stands(tmp_path: 
     assert "site.toml: unknown prot; known are data" in _one_line(file, 2)
 
 
+def test_a_second_projector_is_refused_with_the_process_of_the_first(tmp_path: Path) -> None:
+    with up(tmp_path / "var") as site:
+        ended = qudao("project", "--data", tmp_path / "var")
+
+        assert f"another projector (process {site.pids['projector']}) works on" in _one_line(ended, 3)
+
+
 def _one_line(ended: subprocess.CompletedProcess[str], code: int) -> str:
     assert (ended.returncode, ended.stdout) == (code, "")
     [line] = ended.stderr.splitlines()
