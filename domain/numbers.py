@@ -102,8 +102,8 @@ def portion(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
         return ZERO
     if part == whole or not amount:
         return amount
-    under = scaled(whole)
-    found, rest = divmod(scaled(amount) * scaled(part), under)
+    under = int(whole.scaleb(PLACES))
+    found, rest = divmod(int(amount.scaleb(PLACES)) * int(part.scaleb(PLACES)), under)
     twice = 2 * abs(rest)
     if twice > abs(under) or (twice == abs(under) and found % 2):
         found += 1

@@ -359,5 +359,6 @@ SALES = Projection(
         *("projections.sales", "projections.sales_orders", "projections.sales_rows"),
         *("projections.products", "projections.orders"),
     ),
+    views=(DealerSale, Sale),
+    reads=("parties",),
 )
-VIEWS = (DealerSale, Sale)

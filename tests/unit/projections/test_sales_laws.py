@@ -22,7 +22,7 @@ from tests.lab.folding import Worlds, shut
 from tests.lab.histories import BEGIN, HOUR, Fact, void_of
 from tests.lab.trading import reckoned, trade, trades
 
-LAW = settings(max_examples=60, derandomize=True, database=None, deadline=None)
+LAW = settings(max_examples=30, derandomize=True, database=None, deadline=None)
 CLOSE = Fraction(1, 10_000)  # a part is rounded at 6 places
 
 
@@ -46,6 +46,11 @@ def sales(worlds: Worlds, *batches: list[Fact]) -> list[list[Any]]:
 
 def nonzero(row: Row) -> dict[str, Decimal]:
     return {name: value for name in FIGURES if (value := getattr(row, name))}
+
+
+def at(id: str) -> str:
+    """An id as the history writes it: a world takes its mark off."""
+    return id and f"@{id}"
 
 
 @LAW
@@ -101,7 +106,7 @@ def test_sales_are_what_a_bookkeeper_reckons(worlds: Worlds, history: list[Fact]
     world = worlds.fold(history)
 
     found = {
-        (r.dealer, r.day, r.sku, r.rep, r.territory, r.currency): nonzero(r)
+        (at(r.dealer), r.day, r.sku, at(r.rep), at(r.territory), r.currency): nonzero(r)
         for r in worlds.rows(SalesDay, world)
     }
 
