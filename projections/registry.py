@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from projections.deliveries import DELIVERIES
 from projections.orders import ORDERS
 from projections.parties import PARTIES
 from projections.projection import Projection
@@ -13,4 +14,5 @@ PROJECTIONS: tuple[Projection, ...] = (
     STOCK,
     SALES,
     PARTIES,
+    DELIVERIES,
 )
