@@ -5,9 +5,12 @@ from __future__ import annotations
 from projections.deliveries import DELIVERIES
 from projections.orders import ORDERS
 from projections.parties import PARTIES
+from projections.policies import POLICIES
 from projections.projection import Projection
+from projections.receivables import RECEIVABLES
 from projections.sales import SALES
 from projections.stock import STOCK
+from projections.targets import TARGETS
 
 PROJECTIONS: tuple[Projection, ...] = (
     ORDERS,
@@ -15,4 +18,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     SALES,
     PARTIES,
     DELIVERIES,
+    POLICIES,
+    RECEIVABLES,
+    TARGETS,
 )
