@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -24,7 +25,7 @@ from domain.catalogue import (
 )
 from domain.envelope import Payload, Recorded
 from domain.event_types import CATALOGUE
-from domain.identifiers import Id
+from domain.identifiers import ID_BYTES_MAX, Id, flaw
 from domain.orders import OrderHeld, OrderPlaced
 
 ORDER = "channel.orders.D-0571"
@@ -267,6 +268,20 @@ def test_free_json_may_be_nested_but_not_too_deeply() -> None:
         raw = changed("order.held.v1", x={"deep": msgspec.json.decode("[" * depth + "]" * depth)})
 
         assert isinstance(read(msgspec.json.encode(raw)), Recorded) is taken
+
+
+@given(
+    st.text(st.sampled_from('渠"\\\n\x00\x7f\x85\ud800é🥤a'), min_size=1, max_size=6),
+    st.integers(1, 64),
+    st.booleans(),
+)
+def test_an_id_is_judged_alike_however_its_bytes_are_written(text: str, times: int, escaped: bool) -> None:
+    identifier = text * times
+    raw = changed("order.placed.v1", seller=identifier)
+    body = json.dumps(raw, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
+
+    fits = len(identifier) <= ID_BYTES_MAX and flaw(identifier) is None
+    assert isinstance(read(body), Recorded) is fits
 
 
 def test_unknown_members_are_named_where_they_stand_and_free_ones_are_not() -> None:
