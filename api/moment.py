@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from api.exact import added, halves, joined
 from api.problems import Problem
 from infra.tables import Codec
-from projections.rows import TABLES, Row
+from projections.rows import TABLES, Row, Window
 
 R = TypeVar("R", bound=Row)
 
@@ -28,10 +28,10 @@ class Moment:
         self._narrow = narrow  # the fields of the view asked, for the advice to name fewer
         self._left = ROWS_MAX
 
-    def select(self, row: type[R], **wanted: Sequence[Any]) -> Iterator[R]:
+    def select(self, row: type[R], window: Window | None = None, /, **wanted: Sequence[Any]) -> Iterator[R]:
         """Rows whose fields have one of the wanted values each, in key order."""
         codec = Codec(row)
-        source, where = self._source(codec, wanted)
+        source, where = self._source(codec, window, wanted)
         statement = sa.select(source).where(*where).order_by(*[source.c[name] for name in TABLES[row].key])
         for values in self._read(statement, TABLES[row].view):
             found = codec.read(values)
@@ -39,11 +39,17 @@ class Moment:
             yield found
 
     def sums(
-        self, row: type[Row], by: Sequence[str], fields: Sequence[str], **wanted: Sequence[Any]
+        self,
+        row: type[Row],
+        by: Sequence[str],
+        fields: Sequence[str],
+        window: Window | None = None,
+        /,
+        **wanted: Sequence[Any],
     ) -> Iterator[tuple[Any, ...]]:
         """Exact sums of fields over those rows: the values of `by`, then the sums, in the order of the groups."""
         codec = Codec(row)
-        source, where = self._source(codec, wanted)
+        source, where = self._source(codec, window, wanted)
         dialect = self._connection.dialect.name
         groups = [source.c[name] for name in by]
         parts = [part for name in fields for part in added(halves(dialect, source.c[name]))]
@@ -54,11 +60,15 @@ class Moment:
             yield *group, *[codec.read_field(n, number) for n, number in zip(fields, numbers, strict=True)]
 
     def _source(
-        self, codec: Codec, wanted: dict[str, Sequence[Any]]
+        self, codec: Codec, window: Window | None, wanted: dict[str, Sequence[Any]]
     ) -> tuple[sa.TableClause, list[sa.ColumnElement[bool]]]:
         entry = TABLES[codec.row]
         source = sa.table(entry.view, *[sa.column(column.name) for column in codec.columns])
-        where = []
+        where: list[sa.ColumnElement[bool]] = []
+        if window is not None:
+            name, first, end = window
+            where.append(source.c[name] >= codec.write_field(name, first))
+            where.append(source.c[name] < codec.write_field(name, end))
         for name, values in wanted.items():
             some = [codec.write_field(name, value) for value in values if value is not None]
             options = [source.c[name].in_(some)]

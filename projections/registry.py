@@ -7,6 +7,7 @@ from projections.orders import ORDERS
 from projections.parties import PARTIES
 from projections.policies import POLICIES
 from projections.projection import Projection
+from projections.promotions import PROMOTIONS
 from projections.receivables import RECEIVABLES
 from projections.sales import SALES
 from projections.stock import STOCK
@@ -19,6 +20,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     PARTIES,
     DELIVERIES,
     POLICIES,
+    PROMOTIONS,
     RECEIVABLES,
     TARGETS,
 )

@@ -126,10 +126,14 @@ class Rows(Protocol):
         ...
 
 
+#: A field and the half-open range it must lie in; a row that has no value there is left out.
+Window = tuple[str, Any, Any]
+
+
 class Tables(Protocol):
     """The rows of one moment, as a view that is computed reads them."""
 
-    def select(self, row: type[R], **wanted: Sequence[Any]) -> Iterator[R]:
+    def select(self, row: type[R], window: Window | None = None, /, **wanted: Sequence[Any]) -> Iterator[R]:
         """Rows whose fields have one of the wanted values each, in key order; all rows where none is named.
 
         Of a table or an SQL view. Instants and decimals are named as they are, not as they are stored.
@@ -137,7 +141,13 @@ class Tables(Protocol):
         ...
 
     def sums(
-        self, row: type[Row], by: Sequence[str], fields: Sequence[str], **wanted: Sequence[Any]
+        self,
+        row: type[Row],
+        by: Sequence[str],
+        fields: Sequence[str],
+        window: Window | None = None,
+        /,
+        **wanted: Sequence[Any],
     ) -> Iterator[tuple[Any, ...]]:
         """Exact sums of fields over those rows, in groups: the values of `by`, then the sums."""
         ...
@@ -173,16 +183,26 @@ class MemoryRows:
     def range(self, row: type[R], *prefix: Any, since: Any = None, until: Any = None) -> Iterator[R]:
         return select(self._rows.get(row, {}).items(), prefix, since, until)  # type: ignore[arg-type]
 
-    def select(self, row: type[R], **wanted: Sequence[Any]) -> Iterator[R]:
+    def select(self, row: type[R], window: Window | None = None, /, **wanted: Sequence[Any]) -> Iterator[R]:
         for found in self.range(row):
+            if window is not None:
+                value = getattr(found, window[0])
+                if value is None or not window[1] <= value < window[2]:
+                    continue
             if all(getattr(found, name) in values for name, values in wanted.items()):
                 yield found
 
     def sums(
-        self, row: type[Row], by: Sequence[str], fields: Sequence[str], **wanted: Sequence[Any]
+        self,
+        row: type[Row],
+        by: Sequence[str],
+        fields: Sequence[str],
+        window: Window | None = None,
+        /,
+        **wanted: Sequence[Any],
     ) -> Iterator[tuple[Any, ...]]:
         groups: dict[Key, list[Any]] = {}
-        for found in self.select(row, **wanted):
+        for found in self.select(row, window, **wanted):
             group = tuple([getattr(found, name) for name in by])
             values = [getattr(found, name) for name in fields]
             held = groups.setdefault(group, [type(value)(0) for value in values])

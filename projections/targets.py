@@ -255,12 +255,15 @@ def _sold(tables: Tables, plans: Sequence[TargetPlan], at: datetime) -> dict[str
     fine = [p for p in selling if p.category or p.skus or p.measure == "volume"]
     coarse = [p for p in selling if not (p.category or p.skus or p.measure == "volume")]
     scopes = _Scopes(tables, selling)
+    window = _window(plans)
     wanted = (
         {"dealer": sorted({p.dealer for p in selling})} if selling and all(p.dealer for p in selling) else {}
     )
     if coarse:
         by = ("dealer", "day", "rep", "territory", "currency")
-        for dealer, day, rep, territory, currency, *values in tables.sums(DealerSale, by, FIGURES, **wanted):
+        for dealer, day, rep, territory, currency, *values in tables.sums(
+            DealerSale, by, FIGURES, window, **wanted
+        ):
             for plan in scopes.of(coarse, dealer, rep, territory):
                 if _within(plan, day, at):
                     found[plan.target].add(currency, FIGURES, values)
@@ -272,7 +275,7 @@ def _sold(tables: Tables, plans: Sequence[TargetPlan], at: datetime) -> dict[str
         )
         fine_by = ("dealer", "day", "rep", "territory", "currency", "sku", "category")
         for dealer, day, rep, territory, currency, sku, category, *values in tables.sums(
-            Sale, fine_by, FIGURES, **wanted
+            Sale, fine_by, FIGURES, window, **wanted
         ):
             for plan in scopes.of(fine, dealer, rep, territory):
                 if not _within(plan, day, at) or (plan.category and category != plan.category):
@@ -289,12 +292,19 @@ def _sold(tables: Tables, plans: Sequence[TargetPlan], at: datetime) -> dict[str
     return found
 
 
+def _window(plans: Sequence[TargetPlan]) -> tuple[str, date, date]:
+    first = min([plan.from_day for plan in plans if plan.from_day is not None])
+    return "day", first, max([plan.to_day for plan in plans if plan.to_day is not None])
+
+
 def _collect(tables: Tables, plans: Sequence[TargetPlan], found: dict[str, Sold], at: datetime) -> None:
     if not plans:
         return
     scopes = _Scopes(tables, plans)
     names = ("paid", "refunded", "failed")
-    for dealer, day, currency, *values in tables.sums(LedgerDay, ("dealer", "day", "currency"), names):
+    for dealer, day, currency, *values in tables.sums(
+        LedgerDay, ("dealer", "day", "currency"), names, _window(plans)
+    ):
         for plan in scopes.of(plans, dealer, "", ""):
             if _within(plan, day, at):
                 found[plan.target].add(currency, names, values)

@@ -1,0 +1,319 @@
+"""Promotions: what they sold, gave away and earned, inside and outside their window (domain.md §3.12, 促銷)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from domain.calendar import business_day
+from domain.numbers import ZERO, Money, Quantity, portion
+from domain.orders import Line, OrderPlaced
+from domain.promotions import (
+    Baseline,
+    PromotionAmended,
+    PromotionApproved,
+    PromotionEnded,
+    PromotionPlanned,
+    PromotionStarted,
+    Scope,
+)
+from projections.documents import Change, Document
+from projections.orders import lines_of, status_of
+from projections.projection import Computed, Projection
+from projections.rows import Key, Row, Rows, Tables, table, view
+from projections.sales_rows import Sale
+
+ONE = Decimal(1)
+BASELINE_DAYS = 28
+_STEPS = ((PromotionEnded, "ended"), (PromotionStarted, "started"), (PromotionApproved, "approved"))
+
+
+@table("promotion_plans", key=("promotion",), home="shared")
+class PromotionPlan(Row):
+    """A promotion as it was last planned or amended, and how far it has come."""
+
+    promotion: str
+    name: str = ""
+    status: str = ""  # planned, approved, started or ended
+    from_day: date | None = None
+    to_day: date | None = None
+    mechanics: dict[str, Any] | None = None
+    scope: Scope | None = None
+    baseline: Baseline | None = None
+    budget: str = ""
+
+
+@table(
+    "promotion_days",
+    key=("promotion", "dealer", "day", "sku", "currency"),
+    home="shared",
+    indexes=(("dealer", "day"),),
+    period="day",
+)
+class PromotionDay(Row):
+    """What was ordered under a promotion: a line that names several counts in each, with its own discount."""
+
+    promotion: str
+    dealer: str
+    day: date
+    sku: str
+    currency: str
+    lines: int = 0
+    quantity: Quantity = ZERO
+    net: Money = ZERO
+    discount: Money = ZERO
+    free: Quantity = ZERO
+    cost: Money = ZERO
+    costed_net: Money = ZERO  # the net of what has a cost: margin is this less cost
+    costed: Quantity = ZERO
+
+
+FIGURES = ("lines", "quantity", "net", "discount", "free", "cost", "costed_net", "costed")
+
+
+@view("promotions", key=("promotion", "currency"), period="from_day")
+class Promotion(Row):
+    """What a promotion did, in one currency. Margins are of what has a cost; None where nothing has.
+
+    The baseline is what the same products sold a day to the same dealers without the promotion, in its stated
+    period or the four weeks before it. Effect = promotion margin less what the baseline would have earned.
+    """
+
+    promotion: str
+    currency: str
+    name: str = ""
+    status: str = ""
+    from_day: date | None = None
+    to_day: date | None = None
+    dealers: int = 0
+    lines: int = 0
+    quantity: Quantity = ZERO
+    net: Money = ZERO
+    discount: Money = ZERO
+    free: Quantity = ZERO
+    outside_lines: int = 0  # ordered before it began or after it ended
+    outside_quantity: Quantity = ZERO
+    outside_discount: Money = ZERO
+    margin: Money | None = None
+    unit_margin: Money | None = None
+    normal_unit_margin: Money | None = None
+    baseline_quantity: Quantity | None = None  # over the days that have passed of the promotion
+    uplift: Decimal | None = None  # quantity inside / baseline
+    break_even: Decimal | None = None  # the uplift at which it earns what it costs: normal / promotion margin
+    effect: Money | None = None
+
+
+def keys(change: Change) -> Iterator[tuple[type[Row], Key]]:
+    """The rows a change touches."""
+    if change.kind == "promotion":
+        yield PromotionPlan, (change.document.id,)
+        return
+    dealer = change.document.dealer
+    old, new = promoted(change.before), promoted(change.after)
+    if old is not new:
+        for promotion, *rest in {**old, **new}:
+            yield PromotionDay, (promotion, dealer, *rest)
+
+
+def fold(change: Change, rows: Rows) -> None:
+    """Put the promotion as it stands; take an order's old effect off and put the new one on."""
+    if change.kind == "promotion":
+        _put_plan(rows.edit(PromotionPlan, change.document.id), change.after)
+        return
+    old, new = promoted(change.before), promoted(change.after)
+    if old is new:
+        return
+    for place in {**old, **new}:
+        was, now = old.get(place, _NOTHING), new.get(place, _NOTHING)
+        if was != now:
+            promotion, *rest = place
+            row = rows.edit(PromotionDay, promotion, change.document.dealer, *rest)
+            row.lines += int(now[0] - was[0])
+            for name, before, after in zip(FIGURES[1:], was[1:], now[1:], strict=True):
+                setattr(row, name, getattr(row, name) + after - before)
+
+
+Place = tuple[str, date, str, str]  # promotion, day, SKU, currency
+_NOTHING = (ZERO,) * len(FIGURES)
+_NONE: dict[Place, tuple[Decimal, ...]] = {}
+
+
+def promoted(document: Document | None) -> dict[Place, tuple[Decimal, ...]]:
+    """What an order takes of promotions; nothing of one that is cancelled."""
+    return _NONE if document is None else _promoted(document)
+
+
+@lru_cache(maxsize=4096)
+def _promoted(document: Document) -> dict[Place, tuple[Decimal, ...]]:
+    event = document.one(OrderPlaced)
+    lines = [line for line in lines_of(document) if names(line)] if event is not None else []
+    if event is None or not lines or status_of(document) == "cancelled":
+        return _NONE
+    day = business_day(event.data.placed or document.opened(OrderPlaced) or event.time)
+    found: dict[Place, tuple[Decimal, ...]] = {}
+    for line in lines:
+        cost = line.cost
+        if cost is None and line.unit_cost is not None:
+            cost = portion(line.unit_cost, line.quantity, ONE)
+        free = line.free is not None
+        costed = (ZERO, ZERO, ZERO) if cost is None else (cost, line.net, line.quantity)
+        for promotion, discount in names(line).items():
+            place = promotion, day, line.sku, event.data.currency
+            sold = (ZERO, line.quantity) if free else (line.quantity, ZERO)
+            figures = (ONE, sold[0], line.net, discount, sold[1], *costed)
+            held = found.get(place, _NOTHING)
+            found[place] = tuple([a + b for a, b in zip(held, figures, strict=True)])
+    return found
+
+
+def names(line: Line) -> dict[str, Decimal]:
+    """The promotions a line names, with the discount each gave."""
+    found: dict[str, Decimal] = {}
+    for discount in line.discounts:
+        if discount.promotion is not None:
+            found[discount.promotion] = found.get(discount.promotion, ZERO) + discount.amount
+    if line.free is not None and line.free.promotion is not None:
+        found.setdefault(line.free.promotion, ZERO)
+    return found
+
+
+def _put_plan(row: PromotionPlan, document: Document | None) -> None:
+    blank = PromotionPlan(row.promotion)
+    for name in PromotionPlan.__struct_fields__:
+        setattr(row, name, getattr(blank, name))
+    if document is None:
+        return
+    records = [s.data for s in document.statements if isinstance(s.data, PromotionPlanned | PromotionAmended)]
+    row.status = next((name for step, name in _STEPS if document.one(step) is not None), "planned")
+    if records:
+        data = records[-1]
+        row.name, row.scope, row.baseline, row.budget = (
+            data.name,
+            data.scope,
+            data.baseline,
+            data.budget or "",
+        )
+        row.from_day, row.to_day = business_day(data.from_), business_day(data.to)
+        row.mechanics = msgspec.to_builtins(data.mechanics)
+
+
+# the view
+
+
+class _Sum(Struct, gc=False):
+    inside: list[Decimal]
+    outside: list[Decimal]
+    dealers: set[str]
+    skus: set[str]
+
+
+def _sum() -> _Sum:
+    return _Sum([ZERO] * len(FIGURES), [ZERO] * len(FIGURES), set(), set())
+
+
+def promotions(tables: Tables, at: datetime, filters: Mapping[str, Sequence[Any]]) -> Iterator[Promotion]:
+    """Every promotion with what it did up to an instant."""
+    wanted = {"promotion": filters["promotion"]} if "promotion" in filters else {}
+    plans = {plan.promotion: plan for plan in tables.select(PromotionPlan, **wanted)}
+    found: dict[tuple[str, str], _Sum] = {}
+    today = business_day(at)
+    for promotion, currency, day, *values in tables.sums(
+        PromotionDay, ("promotion", "currency", "day"), FIGURES, **wanted
+    ):
+        if day <= today:
+            held = found.setdefault((promotion, currency), _sum())
+            side = held.inside if _runs(plans.get(promotion), day) else held.outside
+            for number, value in enumerate(values):
+                side[number] += value
+    for promotion, currency, dealer, _ in tables.sums(
+        PromotionDay, ("promotion", "currency", "dealer"), ("lines",), **wanted
+    ):
+        found.setdefault((promotion, currency), _sum()).dealers.add(dealer)
+    for promotion, currency, sku, _ in tables.sums(
+        PromotionDay, ("promotion", "currency", "sku"), ("lines",), **wanted
+    ):
+        found.setdefault((promotion, currency), _sum()).skus.add(sku)
+    for promotion in plans.keys() - {name for name, _ in found}:
+        found[promotion, ""] = _sum()
+    detailed = len({name for name, _ in found}) <= 50 or bool(wanted)
+    for (promotion, currency), held in sorted(found.items()):
+        row = _summed(promotion, currency, plans.get(promotion), held)
+        if detailed and row.from_day is not None and held.skus:
+            _against_baseline(tables, row, plans[promotion], held, today)
+        yield row
+
+
+def _runs(plan: PromotionPlan | None, day: date) -> bool:
+    if plan is None or plan.from_day is None or plan.to_day is None:
+        return True  # unknown is not outside
+    return plan.from_day <= day < plan.to_day
+
+
+def _summed(promotion: str, currency: str, plan: PromotionPlan | None, held: _Sum) -> Promotion:
+    row = Promotion(promotion, currency)
+    if plan is not None:
+        row.name, row.status, row.from_day, row.to_day = plan.name, plan.status, plan.from_day, plan.to_day
+    both = dict(zip(FIGURES, [a + b for a, b in zip(held.inside, held.outside, strict=True)], strict=True))
+    outside = dict(zip(FIGURES, held.outside, strict=True))
+    row.dealers, row.lines, row.outside_lines = len(held.dealers), int(both["lines"]), int(outside["lines"])
+    row.quantity, row.net, row.discount, row.free = (
+        both["quantity"],
+        both["net"],
+        both["discount"],
+        both["free"],
+    )
+    row.outside_quantity, row.outside_discount = outside["quantity"], outside["discount"]
+    if both["costed"]:
+        row.margin = both["costed_net"] - both["cost"]
+        row.unit_margin = portion(row.margin, ONE, both["costed"])
+    return row
+
+
+def _against_baseline(tables: Tables, row: Promotion, plan: PromotionPlan, held: _Sum, today: date) -> None:
+    """Compare with what the same products sold to the same dealers before (domain.md §3.12)."""
+    assert row.from_day is not None
+    assert row.to_day is not None
+    first, last = row.from_day - timedelta(days=BASELINE_DAYS), row.from_day
+    stated = plan.baseline
+    if stated is not None and stated.from_ is not None:
+        first = business_day(stated.from_)
+        last = business_day(stated.to) if stated.to is not None else row.from_day
+    quantity = net = cost = ZERO
+    names = ("ordered", "ordered_net", "cost")
+    scope = {"dealer": sorted(held.dealers), "sku": sorted(held.skus), "currency": [row.currency]}
+    for _, *values in tables.sums(Sale, ("currency",), names, ("day", first, last), **scope):
+        quantity, net, cost = quantity + values[0], net + values[1], cost + values[2]
+    passed = Decimal(max(0, (min(row.to_day, today + timedelta(days=1)) - row.from_day).days))
+    if stated is not None and stated.daily_quantity is not None:
+        row.baseline_quantity = portion(stated.daily_quantity, passed, ONE)
+    elif last > first:
+        row.baseline_quantity = portion(quantity, passed, Decimal((last - first).days))
+    inside = dict(zip(FIGURES, held.inside, strict=True))
+    if row.baseline_quantity:
+        row.uplift = portion(inside["quantity"], ONE, row.baseline_quantity)
+    if quantity and cost:
+        row.normal_unit_margin = portion(net - cost, ONE, quantity)
+        if row.unit_margin and row.unit_margin > ZERO:
+            row.break_even = portion(row.normal_unit_margin, ONE, row.unit_margin)
+        if row.baseline_quantity is not None and inside["costed"]:
+            lost = portion(row.normal_unit_margin, row.baseline_quantity, ONE)
+            row.effect = inside["costed_net"] - inside["cost"] - lost
+
+
+PROMOTIONS = Projection(
+    name="promotions",
+    rows=(PromotionPlan, PromotionDay),
+    kinds=frozenset({"promotion", "order"}),
+    keys=keys,
+    fold=fold,
+    modules=("projections.promotions", "projections.orders"),
+    views=(Promotion,),
+    computed=(Computed(Promotion, promotions, always=True),),
+    reads=("sales", "parties"),
+)
