@@ -198,11 +198,11 @@ def worth(lines: Sequence[SoldLine], parts: Sequence[Part], currency: str) -> li
     product. Shares are reckoned from the first part on, so that the parts of a whole add up to its net exactly.
     """
     if len(parts) == 1:
-        [part] = parts
-        net = part.net if part.net is not None else _share(lines, part.line, part.quantity)
-        return [(part.day, part.currency or currency, part.quantity, net)]
+        [only] = parts
+        whole = only.net if only.net is not None else _share(lines, only.line, only.quantity)
+        return [(only.day, only.currency or currency, only.quantity, whole)]
     gone: dict[str, Decimal] = {}
-    found = []
+    found: list[Worth] = []
     for part in sorted(parts, key=_by_day):
         net = part.net
         if net is None:
@@ -238,10 +238,14 @@ def still_sold(lines: Sequence[SoldLine], dispatched: Decimal) -> Sequence[SoldL
     if dispatched >= whole:
         return lines
     paid = min(dispatched, sum([line.quantity for line in lines if not line.free], ZERO))
-    amounts = [
-        portion(sum([getattr(line, name) for line in lines], ZERO), dispatched, whole)
-        for name in ("net", "list_amount", "discount", "cost")
-    ]
     sku = lines[0].sku
-    sold = SoldLine("", sku, paid, *amounts)
+    sold = SoldLine(
+        "",
+        sku,
+        paid,
+        portion(sum([line.net for line in lines], ZERO), dispatched, whole),
+        list_amount=portion(sum([line.list_amount for line in lines], ZERO), dispatched, whole),
+        discount=portion(sum([line.discount for line in lines], ZERO), dispatched, whole),
+        cost=portion(sum([line.cost for line in lines], ZERO), dispatched, whole),
+    )
     return (sold,) if paid == dispatched else (sold, SoldLine("", sku, dispatched - paid, ZERO, free=True))
