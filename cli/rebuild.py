@@ -22,7 +22,7 @@ from projections.projection import Projection
 from projections.registry import PROJECTIONS
 
 LOOK_SECONDS = 0.2
-TAKEN_UP_SECONDS = 15.0
+TAKEN_UP_SECONDS = 30.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -155,7 +155,7 @@ class Supervisor:
         found = {c.name: c.process.pid for c in self.children if c.process and c.process.poll() is None}
         return found | ({NATS: self._nats.pid} if self._nats is not None and self._nats.alive() else {})
 
-    def await_health(self, seconds: float = 30) -> Health:
+    def await_health(self, seconds: float = 60) -> Health:
         """Wait until /health is well, or the projector has stopped for good. Raises EndedError."""
         deadline = time.monotonic() + seconds
         health = None

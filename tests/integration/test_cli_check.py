@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from infra.connection import Connection
 from infra.jetstream import connect
 from infra.nats_server import NatsServer
 from tests.lab.events import order
-from tests.lab.qudao import Site, qudao, up
+from tests.lab.qudao import Site, answer, qudao, up
 
 pytestmark = pytest.mark.integration
 
@@ -62,7 +61,7 @@ def test_every_row_is_what_the_log_says_while_the_projector_works(site: Site, fo
 
     ended = qudao("check", *_at(folder))
 
-    report = json.loads(ended.stdout)
+    report = answer(ended)
     assert (ended.returncode, report["equal"], report["differences"], report["not_compared"]) == (
         0,
         True,
@@ -80,10 +79,10 @@ def test_a_rebuild_beside_is_switched_by_the_projector_at_work_and_is_equal(site
 
     ended = qudao("rebuild", "stock", *_at(folder))
 
-    rebuilt = json.loads(ended.stdout)["rebuilt"]
+    rebuilt = answer(ended)["rebuilt"]
     assert ended.returncode == 0
     assert _versions(folder, "stock") == dict.fromkeys(before, "retired") | {rebuilt["stock"]: "live"}
-    assert json.loads(qudao("check", *_at(folder)).stdout)["equal"]
+    assert answer(qudao("check", *_at(folder)))["equal"]
     assert site.get("/stock_levels?limit=1")[0] == 200
 
 
@@ -113,7 +112,7 @@ def test_a_row_that_was_edited_is_found_and_a_rebuild_without_a_projector_puts_i
         rebuilt = qudao("rebuild", "orders", "--drop-retired", *_at(folder))
         again = qudao("check", *_at(folder))
 
-    differences = json.loads(found.stdout)["differences"]
+    differences = answer(found)["differences"]
     assert found.returncode == 1
     assert ["orders", ["渠道-7", "SO-1"], "net", "5.000001", "5"] in [list(d.values()) for d in differences]
     assert [d["key"] for d in differences if d["live"] is None and d["table"] == "orders"] == [
@@ -122,9 +121,7 @@ def test_a_row_that_was_edited_is_found_and_a_rebuild_without_a_projector_puts_i
     assert "5.000001" in readable.stdout
     assert "the index itself is wrong" in readable.stdout
     assert (rebuilt.returncode, list(_versions(folder, "orders").values())) == (0, ["live"])
-    left = {
-        table["table"]: table["changed"] + table["missing"] for table in json.loads(again.stdout)["tables"]
-    }
+    left = {table["table"]: table["changed"] + table["missing"] for table in answer(again)["tables"]}
     assert (left["orders"], left["identities"], again.returncode) == (0, 1, 1)
 
 
@@ -143,7 +140,7 @@ def test_a_projector_that_is_gone_while_events_come_is_behind(tmp_path: Path) ->
         ended = qudao("status", *_at(tmp_path / "var"), "--behind", "0")
 
     assert ended.returncode == 1
-    assert "does a projector run?" in json.loads(ended.stdout)["faults"][0]
+    assert "does a projector run?" in answer(ended)["faults"][0]
 
 
 def test_the_demo_prints_what_became_of_a_channel_and_leaves_nothing_behind(tmp_path: Path) -> None:

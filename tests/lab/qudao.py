@@ -42,6 +42,12 @@ def qudao(
     )
 
 
+def answer(ended: subprocess.CompletedProcess[str]) -> Any:
+    """What a command said in JSON."""
+    assert ended.stdout, ended.stderr
+    return json.loads(ended.stdout)
+
+
 class Site:
     """A running `qudao up`."""
 
@@ -100,7 +106,9 @@ def up(data: Path, *arguments: str) -> Iterator[Site]:
 
 
 def runs(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
+    """Whether a process is there and no zombie; 0 is none."""
+    if not pid:
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
