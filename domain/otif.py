@@ -1,12 +1,13 @@
 """On time, in full, at the right place (`domain.md` §3.7): what a rule says of the course of an order.
 
 There is no standard definition, so the rule is data. Unknown is not late: without a window, or with nothing
-arrived and the window still open, a line is neither on time nor late.
+arrived and the window still open, a line is neither on time nor late. Under `dispatched` only what left is judged,
+and by the window's end alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -76,10 +77,7 @@ class LineVerdict(Struct, gc=False):
     overdue: bool = False  # nothing came, and the window has closed
     days_late: int = 0
     cause: str = ""
-
-    @property
-    def ok(self) -> bool:
-        return self.outcome == "on_time" and self.in_full and self.right_place is not False
+    ok: bool = False  # on time, in full, and not at a wrong place
 
 
 class Verdict(Struct, gc=False):
@@ -111,7 +109,23 @@ def rule_of(body: dict[str, Any]) -> Rule | None:
 
 def judge(course: Course, rule: Rule, at: datetime | None = None) -> Verdict:
     """The verdict on an order. With `at`, lines of which nothing came fail once their window has closed."""
+    if at is None and not (course.came if rule.measure == "arrived" else course.sent):
+        return _untouched(course, rule)
     return together(judge_lines(course, rule, at))
+
+
+def _untouched(course: Course, rule: Rule) -> Verdict:
+    """What `together(judge_lines(…))` says while nothing has moved, which is of every other event of an order."""
+    if course.withdrawn or not course.asked:
+        return Verdict()
+    found = Verdict("not_shipped", lines=len(course.asked))
+    found.cases = sum([asked.quantity for asked in course.asked], ZERO)
+    if _is_common(course):
+        found.window = window_of(course, course.asked[0], rule.basis, None)
+    else:
+        lines = judge_lines(course, rule)
+        found.window = together(lines).window
+    return found
 
 
 def together(lines: Sequence[LineVerdict]) -> Verdict:
@@ -119,27 +133,35 @@ def together(lines: Sequence[LineVerdict]) -> Verdict:
     found = Verdict(lines=len(lines))
     if not lines:
         return found
-    outcomes, causes, places = set(), [], set()
+    window, cases, cases_ok = lines[0].window, ZERO, ZERO
+    on_time = in_full = ok = 0
     for line in lines:
-        outcomes.add(line.outcome)
-        places.add(line.right_place)
-        found.cases += line.cases
-        found.cases_ok += line.timely
-        found.lines_in_full += line.in_full
-        found.lines_on_time += line.outcome == "on_time"
-        found.lines_ok += line.ok
-        found.overdue = found.overdue or line.overdue
-        if line.cause:
-            causes.append(line.cause)
-            found.days_late = max(found.days_late, line.days_late)
-        if line.window is not None and (found.window is None or line.window.to > found.window.to):
-            found.window = line.window
-    found.outcome = next(o for o in _WORST_FIRST if o in outcomes)
-    found.in_full = found.lines_in_full == found.lines
-    found.right_place = False if False in places else None if None in places else True
-    found.ok = found.lines_ok == found.lines
-    found.cause = min(causes, key=CAUSES.index, default="")
+        cases += line.cases
+        cases_ok += line.timely
+        in_full += line.in_full
+        on_time += line.outcome == "on_time"
+        ok += line.ok
+        if line.window is not window and line.window is not None:
+            window = line.window if window is None or line.window.to > window.to else window
+    found.window, found.cases, found.cases_ok = window, cases, cases_ok
+    found.lines_on_time, found.lines_in_full, found.lines_ok = on_time, in_full, ok
+    places = {line.right_place for line in lines}
+    found.right_place = _place(places)
+    found.in_full, found.ok = in_full == found.lines, ok == found.lines
+    if on_time == found.lines:
+        found.outcome = "on_time"
+    else:
+        outcomes = {line.outcome for line in lines}
+        found.outcome = next(outcome for outcome in _WORST_FIRST if outcome in outcomes)
+        found.overdue = any(line.overdue for line in lines)
+        found.days_late = max([line.days_late for line in lines])
+    if not found.ok:
+        found.cause = min([line.cause for line in lines if line.cause], key=CAUSES.index, default="")
     return found
+
+
+def _place(places: Collection[bool | None]) -> bool | None:
+    return False if False in places else None if None in places else True
 
 
 _WORST_FIRST: tuple[Outcome, ...] = ("late", "not_shipped", "early", "no_window", "on_time")
@@ -147,26 +169,59 @@ _WORST_FIRST: tuple[Outcome, ...] = ("late", "not_shipped", "early", "no_window"
 
 def judge_lines(course: Course, rule: Rule, at: datetime | None = None) -> list[LineVerdict]:
     """The verdict on every product of an order that something is still, or was, expected of."""
-    sent: dict[str, list[Step]] = {}
+    is_arrival = rule.measure == "arrived"
+    spoilt: set[str] = set()
+    left = _loaded(course)
+    moved = _taken(course, spoilt) if is_arrival else left
+    grace = timedelta(minutes=rule.grace_minutes)
+    common = _is_common(course) and course.asked
+    window = window_of(course, course.asked[0], rule.basis, None) if common else None
+    found = []
+    for asked in course.asked:
+        sku, expected = asked.sku, asked.quantity
+        gone = left.get(sku, ())
+        steps = moved.get(sku, ())
+        if not common:
+            first_left = min([step[0] for step in gone]) if gone else None
+            window = window_of(course, asked, rule.basis, first_left)
+        if steps:
+            line = _judge_steps(steps, sku, expected, window, rule, grace, course.withdrawn)
+        elif course.withdrawn:
+            continue
+        else:
+            line = LineVerdict(sku, expected, window=window)
+            line.overdue = at is not None and window is not None and at >= window.to + grace
+        if not line.ok and (line.outcome != "not_shipped" or line.overdue):
+            line.cause = _cause(course, rule, line, gone, sku in spoilt)
+        found.append(line)
+    return found
+
+
+def _is_common(course: Course) -> bool:
+    """Whether one window holds for all lines, whenever goods left: nothing was stated twice or for a line."""
+    if len(course.promised) > 1 or len(course.requested) > 1:
+        return False
+    return not any(asked.promised or asked.requested for asked in course.asked)
+
+
+def _loaded(course: Course) -> dict[str, list[Step]]:
+    found: dict[str, list[Step]] = {}
     for load in course.sent:
         for sku, quantity in load.lines:
-            sent.setdefault(sku, []).append((load.at, quantity, None))
-    came: dict[str, list[Step]] = {}
-    spoilt: set[str] = set()
+            if quantity:
+                found.setdefault(sku, []).append((load.at, quantity, None))
+    return found
+
+
+def _taken(course: Course, spoilt: set[str]) -> dict[str, list[Step]]:
+    found: dict[str, list[Step]] = {}
     for receipt in course.came:
         place = right_place(course, receipt)
         for taken in receipt.lines:
             if taken.accepted:
-                came.setdefault(taken.sku, []).append((receipt.at, taken.accepted, place))
+                found.setdefault(taken.sku, []).append((receipt.at, taken.accepted, place))
             if taken.spoilt:
                 spoilt.add(taken.sku)
-    found = []
-    for asked in course.asked:
-        left, arrived = sent.get(asked.sku, []), came.get(asked.sku, [])
-        line = _judge_line(course, asked, rule, at, left, arrived)
-        if line.cases:
-            line.cause = _cause(course, rule, line, left, asked.sku in spoilt)
-            found.append(line)
     return found
 
 
@@ -181,38 +236,51 @@ def _destination(sent: Sequence[Sent], delivery: str) -> Place | None:
     return next((Place(id=load.to) for load in sent if load.to and load.delivery == delivery), None)
 
 
-def _judge_line(
-    course: Course, asked: Asked, rule: Rule, at: datetime | None, left: list[Step], arrived: list[Step]
+def _judge_steps(
+    steps: Sequence[Step],
+    sku: str,
+    expected: Decimal,
+    window: Window | None,
+    rule: Rule,
+    grace: timedelta,
+    withdrawn: bool,
 ) -> LineVerdict:
-    steps = arrived if rule.measure == "arrived" else left
-    moved = sum([step[1] for step in steps], ZERO) if len(steps) != 1 else steps[0][1]
-    # What the dealer no longer wants is not missing.
-    expected = min(asked.quantity, moved) if course.withdrawn else asked.quantity
-    first_left = min([step[0] for step in left]) if left else None
-    window = window_of(course, asked, rule.basis, first_left)
-    line = LineVerdict(asked.sku, expected, moved, window=window)
-    if arrived:
-        places = {step[2] for step in arrived}
-        line.right_place = False if False in places else None if None in places else True
-    grace = timedelta(minutes=rule.grace_minutes)
-    if not moved:
-        line.overdue = at is not None and window is not None and at >= window.to + grace
-        return line
+    """The verdict on a line of which something has moved."""
+    if len(steps) == 1:
+        [(first, moved, place)] = steps
+        last = first
+    else:
+        moved = sum([step[1] for step in steps], ZERO)
+        place = _place({step[2] for step in steps})
+        first, last = min([step[0] for step in steps]), max([step[0] for step in steps])
+    if withdrawn and moved < expected:
+        expected = moved  # what the dealer no longer wants is not missing
     enough = expected if not rule.tolerance_under else (_ONE - rule.tolerance_under) * expected
     most = expected if not rule.tolerance_over else (_ONE + rule.tolerance_over) * expected
-    line.in_full = enough <= moved <= most
+    in_full = enough <= moved <= most
+    line = LineVerdict(sku, expected, moved, ZERO, window, "no_window", in_full, place)
     if window is None:
-        line.outcome = "no_window"
         return line
     opens, closes = (window.from_ - grace, window.to + grace) if grace else (window.from_, window.to)
-    timely = [quantity for when, quantity, place in steps if opens <= when < closes and place is not False]
+    # Goods have to leave before they can arrive: leaving before the window opens is not too early.
+    is_early = rule.measure == "arrived" and first < opens
+    if last < closes and not is_early:
+        line.outcome, line.ok = "on_time", in_full and place is not False
+        if place is not False:
+            line.timely = moved if moved < expected else expected
+            return line
+    timely = [
+        quantity
+        for when, quantity, where in steps
+        if when < closes and where is not False and (rule.measure == "dispatched" or when >= opens)
+    ]
     line.timely = min(expected, sum(timely, ZERO))
-    done, first = reached(steps, enough) or max(steps)[0], min(steps)[0]
-    if done >= closes:
+    if (done := reached(steps, enough) or last) >= closes:
         line.outcome = "late"
         line.days_late = (done.astimezone(closes.tzinfo).date() - last_day(window)).days
     else:
-        line.outcome = "early" if first < opens else "on_time"
+        line.outcome = "early" if is_early else "on_time"
+        line.ok = line.outcome == "on_time" and in_full and place is not False
     return line
 
 
@@ -261,10 +329,8 @@ def _before(stated: tuple[Stated, ...], left: datetime | None) -> tuple[Stated, 
     return (stated[0], *[s for s in stated[1:] if s.at < left])
 
 
-def _cause(course: Course, rule: Rule, line: LineVerdict, left: list[Step], spoilt: bool) -> str:
-    """The first link of the chain that failed; nothing where nothing has failed yet."""
-    if line.ok or (line.outcome == "not_shipped" and not line.overdue):
-        return ""
+def _cause(course: Course, rule: Rule, line: LineVerdict, left: Sequence[Step], spoilt: bool) -> str:
+    """The first link of the chain that failed; nothing where none has."""
     enough = (_ONE - rule.tolerance_under) * line.cases
     gone = reached(left, enough)
     if line.window is not None and (line.outcome == "late" or line.overdue):

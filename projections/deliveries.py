@@ -71,7 +71,6 @@ def keys(change: Change) -> Iterator[tuple[type[Row], Key]]:
             for version in rules_of(document):
                 yield OtifPolicy, (name, version)
         return
-    yield Delivery, (dealer, name)
     for order in {**parts(change.before), **parts(change.after)}:
         yield Fulfilment, (dealer, order)
 
@@ -84,18 +83,15 @@ def fold(change: Change, rows: Rows) -> None:
     if change.kind == "policy":
         fold_policy(change, rows)
         return
-    row = rows.edit(Delivery, change.document.dealer, change.document.id)
-    _state(row, change.after)
+    rows.put(_delivery(change.document, change.after))
     fold_delivery(change, rows)
 
 
-def _state(row: Delivery, document: Document | None) -> None:
-    """Set every field of a delivery from its document."""
-    blank = Delivery(row.dealer, row.delivery)
-    for name in _FIELDS:
-        setattr(row, name, getattr(blank, name))
+def _delivery(about: Document, document: Document | None) -> Delivery:
+    """The delivery as its document says it is."""
+    row = Delivery(about.dealer, about.id)
     if document is None:
-        return
+        return row
     row.deliveries = 1
     dispatched = document.one(DeliveryDispatched)
     if dispatched is not None:
@@ -111,6 +107,7 @@ def _state(row: Delivery, document: Document | None) -> None:
     _arrive(row, document)
     if (failed := document.one(DeliveryFailed)) is not None:
         row.failures, row.failed = 1, failed.data.reason
+    return row
 
 
 def _arrive(row: Delivery, document: Document) -> None:
@@ -142,8 +139,6 @@ def _arrive(row: Delivery, document: Document) -> None:
         places = {same_place(wanted, event.data.place) for event in receipts}
         row.place_ok = False if False in places else None if None in places else True
 
-
-_FIELDS = Delivery.__struct_fields__[2:]
 
 DELIVERIES = Projection(
     name="deliveries",

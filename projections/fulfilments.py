@@ -80,9 +80,12 @@ class Fulfilment(Row):
 
 def fold_order(change: Change, rows: Rows) -> None:
     """Put what the order's own document says; what its deliveries said stays."""
+    data = change.event.data
+    if type(data) is OrderClosed and data.initiator != "dealer":
+        return
     head, course = _head(change.after), course_of(change.after)
     if head == _head(change.before) and course == course_of(change.before):
-        return  # closed by the company, say: that makes nothing different
+        return
     row = rows.edit(Fulfilment, change.document.dealer, change.document.id)
     row.placed, row.ordered_on, row.rep, row.territory, row.city, row.country = head
     old = row.course
@@ -123,18 +126,26 @@ def fold_delivery(change: Change, rows: Rows) -> None:
         if old.get(order) == new.get(order):
             continue
         row = rows.edit(Fulfilment, dealer, order)
-        sent, came = new.get(order, (None, ()))
+        (was, _), (sent, came) = old.get(order, _NO_PART), new.get(order, _NO_PART)
         course = row.course
+        receipts = came
+        if course.came:
+            others = [receipt for receipt in course.came if receipt.delivery != delivery]
+            receipts = tuple(sorted([*others, *came], key=_receipt_order)) if others else came
+        if sent == was:
+            row.course = replace(course, came=receipts)
+            _judge(row, arrivals_only=True)
+            continue
         loads = [load for load in course.sent if load.delivery != delivery]
-        loads += [sent] if sent is not None else []
-        receipts = [receipt for receipt in course.came if receipt.delivery != delivery]
-        row.course = replace(
-            course,
-            sent=tuple(sorted(loads, key=_load_order)),
-            came=tuple(sorted([*receipts, *came], key=_receipt_order)),
-        )
-        row.carrier = row.course.sent[-1].carrier if row.course.sent else ""
+        if sent is not None:
+            loads.append(sent)
+        loads.sort(key=_load_order)
+        row.course = replace(course, sent=tuple(loads), came=receipts)
+        row.carrier = loads[-1].carrier if loads else ""
         _judge(row)
+
+
+_NO_PART: Part = (None, ())
 
 
 def _load_order(load: Sent) -> tuple[datetime, str]:
@@ -145,22 +156,26 @@ def _receipt_order(receipt: Came) -> tuple[datetime, str, str]:
     return receipt.at, receipt.delivery, receipt.receipt
 
 
-def _judge(row: Fulfilment) -> None:
-    """Set what the built-in rules say; while nothing has left or arrived, they say the same."""
-    course = row.course
-    came = judge(course, BUILT_IN[DEFAULT])
-    sent = judge(course, BUILT_IN[DISPATCHED]) if course.sent or course.came else came
-    row.lines, row.cases, row.place_ok = came.lines, came.cases, came.right_place
-    row.due = came.window.to if came.window is not None else None
-    row.day = last_day(came.window) if came.window is not None else None
-    row.outcome, row.cause, row.days_late = came.outcome, came.cause, came.days_late
-    row.in_full, row.ok = came.in_full, came.ok
-    row.lines_on_time, row.lines_in_full = came.lines_on_time, came.lines_in_full
-    row.lines_ok, row.cases_ok = came.lines_ok, came.cases_ok
-    row.sent_outcome, row.sent_cause, row.sent_days_late = sent.outcome, sent.cause, sent.days_late
-    row.sent_in_full, row.sent_ok = sent.in_full, sent.ok
-    row.sent_lines_on_time, row.sent_lines_in_full = sent.lines_on_time, sent.lines_in_full
-    row.sent_lines_ok, row.sent_cases_ok = sent.lines_ok, sent.cases_ok
+def _judge(row: Fulfilment, *, arrivals_only: bool = False) -> None:
+    """Set what the built-in rules say; what arrives makes no difference to what left."""
+    said = judge(row.course, BUILT_IN[DEFAULT])
+    window = said.window
+    row.lines, row.cases, row.place_ok = said.lines, said.cases, said.right_place
+    row.due, row.day = (window.to, last_day(window)) if window is not None else (None, None)
+    row.outcome, row.cause, row.days_late = said.outcome, said.cause, said.days_late
+    row.in_full, row.ok = said.in_full, said.ok
+    row.lines_on_time, row.lines_in_full = said.lines_on_time, said.lines_in_full
+    row.lines_ok, row.cases_ok = said.lines_ok, said.cases_ok
+    if arrivals_only:
+        return
+    if row.course.sent:
+        said = judge(row.course, BUILT_IN[DISPATCHED])
+    elif row.course.came:
+        said = judge(replace(row.course, came=()), BUILT_IN[DISPATCHED])
+    row.sent_outcome, row.sent_cause, row.sent_days_late = said.outcome, said.cause, said.days_late
+    row.sent_in_full, row.sent_ok = said.in_full, said.ok
+    row.sent_lines_on_time, row.sent_lines_in_full = said.lines_on_time, said.lines_in_full
+    row.sent_lines_ok, row.sent_cases_ok = said.lines_ok, said.cases_ok
 
 
 def parts(document: Document | None) -> dict[str, Part]:
@@ -251,7 +266,7 @@ def _asked(document: Document, stated: list[Statement]) -> tuple[Asked, ...]:
         if line.quantity:
             quantities[line.sku] = line.quantity + quantities.get(line.sku, ZERO)
             skus[line.line] = line.sku
-    if not any(_own(line) for event in stated for line in event.data.lines):
+    if not any(_own(event.data) for event in stated):
         return tuple([Asked(sku, quantity) for sku, quantity in quantities.items()])
     return tuple(
         [
@@ -261,8 +276,11 @@ def _asked(document: Document, stated: list[Statement]) -> tuple[Asked, ...]:
     )
 
 
-def _own(line: object) -> bool:
-    return getattr(line, "promised", None) is not None or getattr(line, "requested", None) is not None
+def _own(data: OrderPlaced | OrderAmended | OrderConfirmed) -> bool:
+    """Whether any line states a window of its own."""
+    if isinstance(data, OrderConfirmed):
+        return any(line.promised is not None for line in data.lines)
+    return any(line.promised is not None or line.requested is not None for line in data.lines)
 
 
 def _windows(stated: list[Statement], lines: set[str]) -> tuple[tuple[Stated, ...], tuple[Stated, ...]]:
