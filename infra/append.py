@@ -7,7 +7,7 @@ import base64
 import hashlib
 import secrets
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 import nats.errors
@@ -24,6 +24,7 @@ BATCH_BYTES_MAX = 4_194_304
 # An atomic batch costs four disk syncs whatever its size, a plain publish one (R1, sync_interval: always).
 BATCH_MIN = 5
 SINGLES_MAX = 256
+SENT_MAX = 20_000  # how many message ids are remembered
 FIRST_TRY_SECONDS = 2.0
 BATCH_SECONDS = 5.0
 DUPLICATE_IN_PROCESS = 10158
@@ -86,7 +87,7 @@ class Appender:
     """Stores events for many callers at once; who waits while a write is in flight shares the next one.
 
     One write at a time: more in flight gained nothing measurable (one disk, one sequence), and so the
-    events of one call stand in the log in their order unless a failure made single ones go again.
+    events of one call stand in the log in their order unless some went singly, again or after a failure.
     """
 
     def __init__(self, client: Client, *, patience_seconds: float = 15) -> None:
@@ -95,6 +96,8 @@ class Appender:
         self._waiting: deque[_Part] = deque()
         self._writing: asyncio.Task[None] | None = None
         self._singles = asyncio.Semaphore(SINGLES_MAX)
+        # What was sent lately goes singly: the log refuses a whole batch for one repeated id.
+        self._sent: dict[str, None] = {}
 
     async def append(self, messages: Sequence[Outgoing]) -> list[Receipt]:
         """Return one receipt per event, in order, once all are stored.
@@ -159,10 +162,14 @@ class Appender:
 
     async def _store(self, messages: list[Outgoing]) -> list[Outcome]:
         once = {message.message_id: message for message in messages}
-        unique = list(once.values())
-        first = await self._store_batch(unique) if len(unique) >= BATCH_MIN else None
-        stored = first or await self._store_singly(unique)
-        outcome_of = dict(zip(once, stored, strict=True))
+        fresh = [message for name, message in once.items() if name not in self._sent]
+        again = [message for name, message in once.items() if name in self._sent]
+        first = await self._store_batch(fresh) if len(fresh) >= BATCH_MIN else None
+        stored = [*(first or await self._store_singly(fresh)), *await self._store_singly(again)]
+        self._remember(once)
+        outcome_of = {
+            message.message_id: outcome for message, outcome in zip((*fresh, *again), stored, strict=True)
+        }
         outcomes: list[Outcome] = []
         for message in messages:
             outcome = outcome_of[message.message_id]
@@ -170,6 +177,11 @@ class Appender:
             if isinstance(outcome, Receipt):
                 outcome_of[message.message_id] = Receipt(outcome.sequence, True)
         return outcomes
+
+    def _remember(self, names: Iterable[str]) -> None:
+        self._sent |= dict.fromkeys(names)
+        for name in list(self._sent)[:-SENT_MAX] if len(self._sent) > 2 * SENT_MAX else ():
+            del self._sent[name]
 
     async def _store_batch(self, messages: list[Outgoing]) -> list[Outcome] | None:
         """Store all in one commit; None where that failed or nobody knows: sending singly settles both."""
