@@ -11,14 +11,15 @@ from typing import TypeVar
 
 from faststream import FastStream
 from faststream.nats import NatsBroker
+from nats.aio.client import Client
 
 from consumers.tail import log_broker, tail
 from domain.catalogue import Catalogue
 from domain.chain import leaf
 from domain.errors import QudaoError
-from infra.database import Database, FenceError
+from infra.database import Database, FenceError, Position
 from infra.engine import Engine, Log, LogError
-from infra.jetstream import LogUnreachableError, connect
+from infra.jetstream import JetStreamError, LogUnreachableError, connect
 from infra.message import Message
 from infra.reader import Reader, read_one
 from infra.stream import stream_state
@@ -124,9 +125,7 @@ class Projector:
             engine = self.engine
             engine.check_log(Log(state.store_id, state.created), state.last_sequence)
             position = engine.position
-            if position.sequence:
-                found = await read_one(client, position.sequence, from_leader=True)
-                check_leaf(position.sequence, position.leaf, found)
+            await _check_last(client, position)
             if position.sequence < state.last_sequence:
                 reader = Reader(
                     client, after=position.sequence, until=state.last_sequence, batch_max=self._batch_max
@@ -147,10 +146,19 @@ class Projector:
         async def handle(batch: list[Message]) -> None:
             await self._fold(self._apply_and_sync, batch)
 
+        async def verify() -> None:
+            position = await self._fold(lambda: self.engine.position)
+            try:
+                await _check_last(broker.connection, position)
+            except JetStreamError as error:
+                if not error.passing:
+                    raise
+                raise LogUnreachableError(str(error)) from error
+
         position = self.engine.position.sequence
         work = [
             asyncio.create_task(self._build()),
-            asyncio.create_task(tail(broker, position, handle, batch_max=self._batch_max)),
+            asyncio.create_task(tail(broker, position, handle, verify=verify, batch_max=self._batch_max)),
         ]
         try:
             done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
@@ -187,6 +195,13 @@ class Projector:
         if self._engine is not None:
             await self._fold(self._engine.close)
         self._folder.shutdown()
+
+
+async def _check_last(client: Client, position: Position) -> None:
+    """Compare the message at a position with the one that was folded. Raises LogError."""
+    if position.sequence:
+        found = await read_one(client, position.sequence, from_leader=True)
+        check_leaf(position.sequence, position.leaf, found)
 
 
 def check_leaf(sequence: int, expected: str, found: Message | None) -> None:

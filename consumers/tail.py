@@ -28,6 +28,7 @@ from infra.stream import STREAM, SUBJECTS, StreamState, stream_state
 log = logging.getLogger("qudao.log")
 
 Handle = Callable[[list[Message]], Awaitable[None]]
+Verify = Callable[[], Awaitable[None]]
 
 SILENT_SECONDS = 2.0
 RETRY_SECONDS = 0.2
@@ -55,6 +56,7 @@ async def tail(
     after: int,
     handle: Handle,
     *,
+    verify: Verify | None = None,
     batch_max: int = 1000,
     batch_seconds: float = 0.02,
     silent_seconds: float = SILENT_SECONDS,
@@ -63,7 +65,9 @@ async def tail(
 
     The broker must be connected. What `handle` raises ends the tail and is raised here; so are LogHoleError,
     LogShrunkError, and LogUnreachableError once the connection is closed for good. A batch in hand when the
-    tail is cancelled is finished first.
+    tail is cancelled is finished first. `verify` is asked before a lost subscription is made anew: meanwhile
+    the log may have been restored from an older copy and grown beyond the position again. What it raises ends
+    the tail, too.
     """
     end = _End(await stream_state(broker.connection), after, handle)
     subscribed = False
@@ -94,6 +98,8 @@ async def tail(
             ):  # nothing to unsubscribe from: trying raises, here and in broker.stop()
                 subscriber.subscription = None
             await subscriber.stop()
+        if verify is not None:
+            await verify()
         log.warning("the live end of the log is subscribed anew after sequence %d", end.handled)
 
 
