@@ -420,10 +420,9 @@ def _is_id(kind: Any) -> bool:
     return any(_is_id(inner) for inner in (*get_args(kind), getattr(kind, "__origin__", None)) if inner)
 
 
-def unknown_members(kind: Any, raw: Any) -> list[str]:
+def unknown_members(kind: type[Struct], raw: Any) -> list[str]:
     """Name the members of a body that its type does not know, so that a misspelt field does not vanish."""
-    walk = _walk(kind)
-    return [path.removeprefix(".") for path in walk(raw)] if walk is not None else []
+    return [path.removeprefix(".") for path in _struct_walk(kind)(raw)]
 
 
 Walk = Callable[[Any], Sequence[str]]
@@ -448,23 +447,27 @@ def _walk(kind: Any) -> Walk | None:
 def _items(walk: Walk, raw: Any) -> Sequence[str]:
     if not isinstance(raw, list):
         return ()
-    return [f"[{number}]{path}" for number, value in enumerate(raw) for path in walk(value)]
+    found: list[str] = []
+    for number, value in enumerate(raw):
+        if more := walk(value):
+            found += [f"[{number}]{path}" for path in more]
+    return found
 
 
 @functools.cache
 def _struct_walk(struct: type[Struct]) -> Walk:
     """Made once for a Struct: reflection costs 0.1 ms, and an event has a dozen of them."""
     walks = {field.encode_name: _walk(field.type) for field in msgspec.structs.fields(struct)}
-    plain = {name for name, walk in walks.items() if walk is None} | {struct.__struct_config__.tag_field}
+    inner = [(name, walk) for name, walk in walks.items() if walk is not None]
+    known = {*walks, struct.__struct_config__.tag_field}
 
     def walk(raw: Any) -> Sequence[str]:
-        if not isinstance(raw, dict) or plain.issuperset(raw):
+        if not isinstance(raw, dict):
             return ()
-        found: list[str] = []
-        for name, value in raw.items():
-            if name not in plain:
-                inner = walks.get(name)
-                found += [f".{name}{path}" for path in inner(value)] if inner is not None else [f".{name}"]
+        found = () if known.issuperset(raw) else tuple([f".{name}" for name in raw if name not in known])
+        for name, within in inner:
+            if name in raw and (more := within(raw[name])):
+                found += tuple([f".{name}{path}" for path in more])
         return found
 
     return walk

@@ -20,7 +20,7 @@ from domain.calendar import AHEAD_MAX, microseconds
 from domain.catalogue import Catalogue, Rejected
 from domain.corrections import EventVoided
 from domain.envelope import Envelope, Payload, Recorded
-from domain.identifiers import NO_DEALER, digest, escape
+from domain.identifiers import NO_DEALER, digest, escape, unescape
 from infra.cache import Cache
 from infra.database import Database, Statement, physical
 from infra.message import Message
@@ -166,9 +166,11 @@ class Documents:
             return None
         self._learn(judged.identity, Identity(event.sequence, known.voids))
         self._recent[event.sequence] = event
-        if known.voids:
-            flag = (event.dealer, "void_of_nothing", f"{event.event.source}#{event.event.id}")
-            mark(self.flags, EventFlag, event, flag, False)
+        for void in [self._event(sequence) for sequence in known.voids]:
+            name = f"{event.event.source}#{event.event.id}"
+            mark(self.flags, EventFlag, event, (void.dealer, "void_of_nothing", name), False)
+            if (void.family, void.dealer) != (event.family, event.dealer):
+                mark(self.flags, EventFlag, event, (void.dealer, "void_of_another_dealer", name), True)
         if judged.time_us - event.recorded_us > AHEAD_US:
             mark(self.flags, EventFlag, event, (event.dealer, "ahead_of_log", str(event.sequence)), True)
         if isinstance(event.data, EventVoided):
@@ -498,5 +500,10 @@ def _claimed(body: bytes) -> tuple[str, str]:
 
 
 def _subject(subject: str) -> tuple[str, str]:
-    family, _, dealer = subject.removeprefix("channel.").partition(".")
-    return family[:256], dealer[:256]
+    """Family and dealer of a subject, which need not be well formed."""
+    family, _, token = subject.removeprefix("channel.").partition(".")
+    try:
+        dealer = "" if token == NO_DEALER else unescape(token)
+    except ValueError:
+        dealer = token
+    return _CONTROL.sub("\ufffd", family[:256]), _CONTROL.sub("\ufffd", dealer[:256])

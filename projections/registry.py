@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from projections.assessments import ASSESSMENTS
 from projections.deliveries import DELIVERIES
 from projections.orders import ORDERS
 from projections.parties import PARTIES
@@ -23,4 +24,5 @@ PROJECTIONS: tuple[Projection, ...] = (
     PROMOTIONS,
     RECEIVABLES,
     TARGETS,
+    ASSESSMENTS,
 )
