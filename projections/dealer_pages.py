@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from domain.numbers import ZERO, Money
+from projections.assignments import Holding
 from projections.contracts import IN_FORCE, Contract, status_on
 from projections.dealers import DealerSpan, DealerState
 from projections.outlets import Location
 from projections.reps import RepHolding
 from projections.rows import Row, Tables, view
 from projections.sales_rows import DealerDay
-from projections.territories import Holding
 
 R = TypeVar("R", bound=Row)
 Filters = Mapping[str, Sequence[Any]]

@@ -23,10 +23,10 @@ from domain.dealers import (
     DealerSuspended,
 )
 from domain.envelope import Payload, Recorded
+from projections.assignments import DealerTerritories, hold
 from projections.documents import Change, Document
 from projections.holdings import Claim, put_difference
 from projections.rows import Key, Row, Rows, table
-from projections.territories import DealerTerritories, hold
 
 S = TypeVar("S", bound=Payload)
 

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from projections.assignments import (
+    DealerTerritories,
+    Holding,
+    TerritoryAssignment,
+    TerritoryClaims,
+    TerritoryFlag,
+    TerritoryOverlap,
+    assignment_keys,
+    fold_assignments,
+)
 from projections.contracts import Contract, contract_keys, contracts_at, fold_contract
 from projections.dealer_pages import VIEWS, Dealer, dealers_at
 from projections.dealers import DealerSpan, DealerStanding, DealerState, dealer_keys, fold_dealer
@@ -13,16 +23,9 @@ from projections.projection import Computed, Projection
 from projections.reps import Rep, RepAssignment, RepHolding, RepTarget, fold_rep, rep_keys
 from projections.rows import Key, Row, Rows
 from projections.territories import (
-    DealerTerritories,
-    Holding,
     Org,
     Territory,
-    TerritoryAssignment,
     TerritoryBranch,
-    TerritoryClaims,
-    TerritoryFlag,
-    TerritoryOverlap,
-    fold_assignments,
     fold_org,
     fold_territory,
     territory_keys,
@@ -33,7 +36,7 @@ _BY_KIND: dict[str, tuple[Keys, Callable[[Change, Rows], None]]] = {
     "dealer": (dealer_keys, fold_dealer),
     "territory": (territory_keys, fold_territory),
     "org": (territory_keys, fold_org),
-    "territory_assignment": (territory_keys, fold_assignments),
+    "territory_assignment": (assignment_keys, fold_assignments),
     "rep": (rep_keys, fold_rep),
     "outlet": (outlet_keys, fold_outlet),
     "location": (outlet_keys, fold_location),
@@ -63,7 +66,7 @@ PARTIES = Projection(
     fold=fold,
     modules=(
         *("projections.parties", "projections.dealers", "projections.outlets", "projections.contracts"),
-        *("projections.territories", "projections.reps", "projections.holdings"),
+        *("projections.territories", "projections.assignments", "projections.reps", "projections.holdings"),
     ),
     views=(TerritoryBranch, TerritoryOverlap, *VIEWS, Dealer),
     computed=(Computed(Contract, contracts_at, always=True), Computed(Dealer, dealers_at, always=True)),

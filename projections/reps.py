@@ -117,8 +117,8 @@ def _changed(change: Change) -> list[Target]:
 
 @lru_cache(maxsize=1024)
 def _claims(document: Document | None) -> dict[Target, tuple[Claim, ...]]:
-    """A representative's claims by target; of two that begin on one day, the later."""
-    found: dict[Target, dict[date, Claim]] = {}
+    """A representative's claims by target, in the order in which they begin."""
+    found: dict[Target, list[Claim]] = {}
     if document is None:
         return {}
     for assigned in sorted(document.each(RepAssigned), key=lambda a: (a.data.from_, a.time)):
@@ -127,11 +127,12 @@ def _claims(document: Document | None) -> dict[Target, tuple[Claim, ...]]:
         for kind in KINDS:
             if target := getattr(data.to, kind):
                 claim = Claim(data.rep, day, end, data.from_, assigned.time)
-                found.setdefault((kind, target), {})[day] = claim
-    return {target: tuple(claims.values()) for target, claims in found.items()}
+                found.setdefault((kind, target), []).append(claim)
+    return {target: tuple(claims) for target, claims in found.items()}
 
 
 def _rows(rep: str, claims: dict[Target, tuple[Claim, ...]]) -> dict[Key, RepAssignment]:
+    """One row a day and target: of two that begin on one day, the later."""
     return {
         (rep, c.from_day, *target): RepAssignment(rep, c.from_day, *target, c.to_day)
         for target, held in claims.items()
