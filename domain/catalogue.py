@@ -237,10 +237,11 @@ class Catalogue:
         document = getattr(data, entry.document_field)
         if event.subject != document:
             reasons.append(Reason("subject", f"is {event.subject!r}, but `data` speaks about {document!r}"))
-        try:
-            shallow("data.x", data.x)
-        except ValueError as error:
-            reasons.append(Reason("data.x", str(error).partition("` ")[2]))
+        if data.x:
+            try:
+                shallow("data.x", data.x)
+            except ValueError as error:
+                reasons.append(Reason("data.x", str(error).partition("` ")[2]))
         if not (as_sent and _ids_are_sound(body)):
             reasons.extend(id_flaws(event, ""))
         if reasons:
