@@ -28,6 +28,7 @@ from tests.lab.histories import Fact, placed_in, subject
 B = TypeVar("B", bound=Database)
 R = TypeVar("R", bound=Row)
 
+CORE = (ORDERS, STOCK)  # a tenth of the time that all projections take to open
 LOG = Log("store-1", 1)
 RECORDED = microseconds(NOON + HOUR) * 1000
 
@@ -58,10 +59,13 @@ def shut(engine: Engine) -> None:
 
 
 def folded(
-    path: Path, batches: Iterable[Sequence[Message]], **options: Any
+    path: Path,
+    batches: Iterable[Sequence[Message]],
+    projections: Sequence[Projection] = CORE,
+    **options: Any,
 ) -> dict[str, list[tuple[Any, ...]]]:
     """What all tables say after an engine has folded the batches."""
-    engine = engine_on(path, **options)
+    engine = engine_on(path, projections, **options)
     try:
         for batch in batches:
             engine.apply(batch)
@@ -117,11 +121,11 @@ def messages(published: Iterable[tuple[str, bytes]], *, after: int = 0) -> list[
 class Scratch:
     """Fresh databases, copied from an empty one: making tables takes longer than folding a small history."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, projections: Sequence[Projection] = CORE) -> None:
         self._folder = folder
         self._numbers = itertools.count(1)
         self._empty = folder / "empty.db"
-        shut(engine_on(self._empty))
+        shut(engine_on(self._empty, projections))
 
     def new(self) -> Path:
         """The file of a database with all tables, at position 0."""
@@ -133,7 +137,7 @@ class Scratch:
 class Worlds:
     """One engine for many histories, each under ids of its own, so that an example costs one small batch."""
 
-    def __init__(self, path: Path, projections: Sequence[Projection] = (ORDERS, STOCK)) -> None:
+    def __init__(self, path: Path, projections: Sequence[Projection] = CORE) -> None:
         self.engine = engine_on(path, projections)
         self._numbers = itertools.count(1)
 

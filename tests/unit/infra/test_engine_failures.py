@@ -15,11 +15,10 @@ from infra.engine import Engine, Log, LogError
 from infra.writer import CommitFailedError
 from projections.documents import Change
 from projections.projection import Projection
-from projections.registry import PROJECTIONS
 from projections.rows import TABLES, Key, Row, Rows
 from projections.stock import STOCK, StockLevel
 from tests.lab.events import HOUR, NOON, counted, dispatched, log, moved, order, received, voided
-from tests.lab.folding import LOG, Scratch, database_on, engine_on, folded, shut, statuses, tables
+from tests.lab.folding import CORE, LOG, Scratch, database_on, engine_on, folded, shut, statuses, tables
 
 BAD = 6  # the sequence of the marked event
 EVENTS = log(
@@ -38,7 +37,7 @@ EVENTS = log(
 
 
 def test_a_hole_folds_nothing_beyond_it(scratch: Scratch) -> None:
-    engine = engine_on(scratch.new())
+    engine = engine_on(scratch.new(), CORE)
     engine.apply(EVENTS[:3])
 
     with pytest.raises(LogError, match="after sequence 3 came 5"):
@@ -55,7 +54,7 @@ def test_a_hole_folds_nothing_beyond_it(scratch: Scratch) -> None:
 
 
 def test_a_hole_within_a_batch_folds_nothing_of_it(scratch: Scratch) -> None:
-    engine = engine_on(scratch.new())
+    engine = engine_on(scratch.new(), CORE)
 
     with pytest.raises(LogError, match="after sequence 2 came 4"):
         engine.apply([*EVENTS[:2], *EVENTS[3:]])
@@ -68,7 +67,7 @@ def test_a_hole_within_a_batch_folds_nothing_of_it(scratch: Scratch) -> None:
 
 def test_a_second_engine_over_one_file_fences_the_first(scratch: Scratch) -> None:
     path = scratch.new()
-    first, second = engine_on(path), engine_on(path)
+    first, second = engine_on(path, CORE), engine_on(path, CORE)
     second.apply(EVENTS[:4])
     second.sync()
 
@@ -105,7 +104,7 @@ def test_after_a_failed_commit_the_log_is_folded_again_from_what_is_on_disk(
     scratch: Scratch, falters: int
 ) -> None:
     database = database_on(scratch.new(), Faltering)
-    engine = Engine(database, CATALOGUE, PROJECTIONS, LOG)
+    engine = Engine(database, CATALOGUE, CORE, LOG)
     database.falters = falters
 
     with pytest.raises(CommitFailedError):
@@ -127,7 +126,7 @@ def _follow(engine: Engine) -> None:
 
 
 def test_after_a_reset_nothing_is_given_up_that_is_not_on_disk_again(scratch: Scratch) -> None:
-    engine = engine_on(scratch.new(), rows_max=1)
+    engine = engine_on(scratch.new(), CORE, rows_max=1)
     empty = engine.database.positions()
     engine.apply(EVENTS)
     engine.sync()
@@ -158,11 +157,11 @@ def test_another_log_than_the_database_was_made_from_is_refused(scratch: Scratch
     path = scratch.new()
 
     with pytest.raises(LogError, match="made from the log store-1"):
-        engine_on(path, log=other)
+        engine_on(path, CORE, log=other)
 
 
 def test_a_log_that_ends_before_the_position_is_refused(scratch: Scratch) -> None:
-    engine = engine_on(scratch.new())
+    engine = engine_on(scratch.new(), CORE)
     engine.apply(EVENTS)
 
     with pytest.raises(LogError, match="it was cut"):
@@ -197,7 +196,7 @@ def _fold_too_much(change: Change, rows: Rows) -> None:
 
 
 def _with(broken: Projection) -> tuple[Projection, ...]:
-    return tuple(broken if p.name == broken.name else p for p in PROJECTIONS)
+    return tuple(broken if p.name == broken.name else p for p in CORE)
 
 
 BROKEN = [
@@ -240,7 +239,7 @@ def test_a_repaired_fold_catches_up_and_serves(scratch: Scratch, broken: Project
     waiting = statuses(still)
     shut(still)
 
-    repaired = engine_on(path)
+    repaired = engine_on(path, CORE)
     while repaired.build(1):
         pass
     repaired.apply(EVENTS)

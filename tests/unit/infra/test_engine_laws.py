@@ -12,10 +12,11 @@ from infra import engine as engines
 from infra.database import BUILDING, Position
 from infra.engine import Engine, insert_position
 from projections.registry import PROJECTIONS
-from tests.lab.folding import LOG, Scratch, engine_on, folded, messages, shut, split, tables
+from tests.lab.folding import CORE, LOG, Scratch, engine_on, folded, messages, shut, split, tables
 from tests.lab.histories import noisy, repeated
 
-LAW = settings(max_examples=5, derandomize=True, database=None, deadline=None)
+LAW = settings(max_examples=4, derandomize=True, database=None, deadline=None)
+FEW = settings(LAW, max_examples=2)  # with every projection there is
 
 Published = list[tuple[str, bytes]]
 logs = noisy(most=25)
@@ -57,7 +58,7 @@ def test_a_restart_anywhere_changes_nothing(
     log, path = messages(published), scratch.new()
     left = []
     for batch in split(log, ends):
-        engine = engine_on(path)
+        engine = engine_on(path, CORE)
         engine.apply(batch)
         engine.sync()
         if data.draw(st.booleans()):
@@ -82,7 +83,7 @@ def test_caches_too_small_for_anything_give_the_same_tables(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engines, "BYTES_MAX", 1)
         patch.setattr("infra.documents.IDENTITIES_KEPT", 1)
-        engine = engine_on(scratch.new(), rows_max=1)
+        engine = engine_on(scratch.new(), CORE, rows_max=1)
         for batch in split(log, ends):
             engine.apply(batch)
             engine.sync()
@@ -109,15 +110,27 @@ def test_duplicates_sent_later_change_only_the_index(
     }
 
 
-@LAW
+@FEW
+@given(published=logs, ends=cuts)
+def test_every_projection_is_the_same_however_the_log_is_split(
+    scratch_of_all: Scratch, published: Published, ends: list[int]
+) -> None:
+    log = messages(published)
+
+    whole = folded(scratch_of_all.new(), [log], projections=PROJECTIONS)
+
+    assert folded(scratch_of_all.new(), split(log, ends), projections=PROJECTIONS) == whole
+
+
+@FEW
 @given(published=logs, data=st.data())
 def test_a_projection_rebuilt_beside_is_the_live_one(
-    scratch: Scratch, published: Published, data: Any
+    scratch_of_all: Scratch, published: Published, data: Any
 ) -> None:
     log = messages(published)
     begin, middle = sorted(data.draw(st.integers(0, len(log))) for _ in range(2))
     step = data.draw(st.integers(1, 5))
-    engine = engine_on(scratch.new())
+    engine = engine_on(scratch_of_all.new(), PROJECTIONS)
     engine.apply(log[:begin])
     engine.sync()
     _ask_for_rebuilds(engine)
@@ -135,7 +148,7 @@ def test_a_projection_rebuilt_beside_is_the_live_one(
     assert {name for name, version in rebuilt.items() if version.endswith("r1")} == {
         p.name for p in PROJECTIONS
     }
-    assert found == folded(scratch.new(), [log])
+    assert found == folded(scratch_of_all.new(), [log], projections=PROJECTIONS)
 
 
 def _ask_for_rebuilds(engine: Engine) -> None:

@@ -18,7 +18,7 @@ from tests.lab import bookkeeper
 from tests.lab.folding import Worlds
 from tests.lab.histories import Fact, facts, histories, timeline, void_of
 
-LAW = settings(max_examples=30, derandomize=True, database=None, deadline=None)
+LAW = settings(max_examples=20, derandomize=True, database=None, deadline=None)
 
 # What stands in a row because of when the log learnt it: the sequence of a count. Flags say since when something
 # is known. Whether lots were ever told apart is remembered and never forgotten. All else is a figure.

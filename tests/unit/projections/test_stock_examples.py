@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal as D
 from typing import Any
 
@@ -20,9 +20,9 @@ def levels(worlds: Worlds, *events: bytes) -> dict[tuple[str, str, str], StockLe
     return {(x.location, x.sku, x.lot): x for x in stored(worlds.engine, StockLevel)}
 
 
-def fold(worlds: Worlds, *events: bytes) -> list[Message]:
-    """Fold events behind all others; every test speaks of ids of its own."""
-    messages = log(events, after=worlds.engine.position.sequence)
+def fold(worlds: Worlds, *events: bytes, start: datetime = NOON + HOUR) -> list[Message]:
+    """Fold events behind all others, recorded from `start` on; every test speaks of ids of its own."""
+    messages = log(events, after=worlds.engine.position.sequence, start=start)
     worlds.engine.apply(messages)
     worlds.engine.sync()
     return messages
@@ -280,6 +280,20 @@ def test_a_time_two_days_ahead_of_the_log_is_flagged_and_waits(worlds: Worlds) -
     [level] = [x for x in stored(worlds.engine, StockLevel) if x.location == "D3"]
     assert flags(worlds, str(message.sequence)) == [("ahead_of_log", True)]
     assert (level.on_hand, level.due_at) == (0, NOON + timedelta(hours=48))
+
+
+def test_what_waited_is_in_stock_once_its_time_has_come_and_anything_moves(worlds: Worlds) -> None:
+    far, later = NOON + timedelta(days=30), NOON + timedelta(days=30, hours=1)
+    fold(worlds, moved("D6-1", "D6", "in", 5, time=far), counted("C1", "D7", far, ("COLA", 20)))
+    fold(worlds, moved("D6-2", "D6", "in", 1), moved("D7-1", "D7", "in", 1))
+    waiting = [(x.on_hand, x.due_at) for x in stored(worlds.engine, StockLevel) if x.location in ("D6", "D7")]
+
+    events = moved("D6-3", "D6", "out", 2, time=later), moved("D7-2", "D7", "out", 2, time=later)
+    fold(worlds, *events, start=later)
+
+    found = [(x.on_hand, x.due_at) for x in stored(worlds.engine, StockLevel) if x.location in ("D6", "D7")]
+    assert waiting == [(1, far), (1, far)]
+    assert found == [(4, None), (18, None)]
 
 
 def test_a_void_that_comes_before_its_event_is_flagged_until_it_comes(worlds: Worlds) -> None:
