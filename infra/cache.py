@@ -14,19 +14,24 @@ from projections.rows import TABLES, Key, Row, select
 
 R = TypeVar("R", bound=Row)
 
+HEAVY = 4
 _Held = dict[Key, Row | None]  # None: known to be absent
 
 
 class Cache:
-    """Implements `projections.rows.Rows` over one version's tables, bounded in rows.
+    """Implements `projections.rows.Rows` over one version's tables, bounded in rows of each.
 
     Rows that are changed and not yet committed are never given up; the others are, oldest first.
     """
 
     def __init__(self, database: Database, rows: Iterable[type[Row]], version: str, rows_max: int) -> None:
         self._database = database
-        self._rows_max = rows_max
         self._codecs = {row: Codec(row) for row in rows}
+        # A row that holds lists weighs as much as several that do not.
+        self._most = {
+            row: rows_max // (HEAVY if any(c.kind == "json" for c in codec.columns) else 1)
+            for row, codec in self._codecs.items()
+        }
         self._physical = {row: physical(row, version) for row in self._codecs}
         self._upsert = {row: database.sql.upsert(self._physical[row], c) for row, c in self._codecs.items()}
         self._delete = {row: database.sql.delete(self._physical[row], c) for row, c in self._codecs.items()}
@@ -142,7 +147,7 @@ class Cache:
                 for changed in waiting:
                     for key, mine in changed[row].items():
                         recent[key[: self._scans[row]]][key] = mine
-            if (excess := len(held) - self._rows_max) > 0:
+            if (excess := len(held) - self._most[row]) > 0:
                 kept = [changed[row] for changed in waiting]
                 for key in list(held)[:excess]:
                     if not any(key in changed for changed in kept):

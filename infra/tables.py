@@ -76,7 +76,8 @@ _KINDS: dict[str, tuple[type[sa.types.TypeEngine[Any]], str, Callable[[Any], Any
     "text": (sa.Text, "{0}", None),
     "integer": (sa.BigInteger, "{0}", None),
     "boolean": (sa.Boolean, "{0}", bool),
-    "decimal": (Scaled, "scaled({0})", lambda v: unscaled(int(v))),
+    # Most figures of most rows are zero: sparing them the call is a third of writing a row.
+    "decimal": (Scaled, "(scaled({0}) if {0} else 0)", lambda v: unscaled(int(v)) if v else ZERO),
     "instant": (Micros, "microseconds({0})", from_microseconds),
     "day": (Day, "{0}.isoformat()", date.fromisoformat),
     "json": (Json, "dumps({0})", msgspec.json.decode),
