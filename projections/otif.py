@@ -69,12 +69,14 @@ def _select(policy: str, prefix: str) -> str:
         f"f.{prefix}{name}"
         for name in ("days_late", "lines_on_time", "lines_in_full", "lines_ok", "cases_ok")
     )
+    places = "CASE WHEN f.place_ok THEN 1 ELSE 0 END, CASE WHEN NOT f.place_ok THEN 1 ELSE 0 END"
+    if prefix:
+        places = "0, 0"  # what has only left is at no place yet
     return f"""SELECT f.dealer, f."order", '{policy}' AS policy, '{BUILT_IN_VERSION}' AS version,
 f.placed, f.day, SUBSTR(f.day, 1, 7) AS month, f.due, f.rep,
 COALESCE(NULLIF(f.territory, ''), h.territory, '') AS territory, f.carrier, f.city, f.country,
 f.{prefix}outcome, f.{prefix}cause, 1 AS orders, {outcomes},
-CASE WHEN f.{prefix}in_full THEN 1 ELSE 0 END, CASE WHEN f.place_ok THEN 1 ELSE 0 END,
-CASE WHEN NOT f.place_ok THEN 1 ELSE 0 END, CASE WHEN f.{prefix}ok THEN 1 ELSE 0 END,
+CASE WHEN f.{prefix}in_full THEN 1 ELSE 0 END, {places}, CASE WHEN f.{prefix}ok THEN 1 ELSE 0 END,
 CASE WHEN (f.city <> '' AND d.city <> '' AND f.city <> d.city)
 OR (f.country <> '' AND d.country <> '' AND f.country <> d.country) THEN 1 ELSE 0 END,
 f.lines, f.cases, {counts}
