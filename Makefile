@@ -17,7 +17,7 @@ demo: setup
 	$(BIN)/qudao demo --once
 
 test: setup check
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: setup
 	$(BIN)/ruff check .
