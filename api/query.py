@@ -19,6 +19,8 @@ LIMIT_MAX = 1000
 WAIT_SECONDS = 5.0
 WAIT_SECONDS_MAX = 30.0
 VALUES_MAX = 1000
+#: Figures of two currencies, or under two policies, are never added: sums are always told apart by these.
+APART = ("currency", "policy")
 FORMATS = ("json", "csv", "html")
 
 T = TypeVar("T")
@@ -28,7 +30,7 @@ PARAMETERS = {
     "limit": f"How many rows at most, 1 to {LIMIT_MAX}; {LIMIT_DEFAULT} where left out.",
     "cursor": "Go on where a page ended: its `next`.",
     "sort": "A field to sort by; with `-` before it, downwards.",
-    "sum": "Number fields to add up, separated by commas. Currencies are never added to each other.",
+    "sum": "Number fields to add up, separated by commas. Figures of two currencies, or under two policies, are never added: such a field is always in `by`.",
     "by": "Fields to group the sums by, separated by commas.",
     "from": "From this day or instant on.",
     "to": "Up to, but not including, this day or instant.",
@@ -124,8 +126,8 @@ class _Reading:
                 self.errors.append((name, f"is not known here; there are: {there}"))
         summing = "sum" in self.given or "by" in self.given
         sums, by = self._names("sum"), self._names("by")
-        if summing and "currency" in view.fields and "currency" not in by:
-            by = (*by, "currency")
+        if summing:
+            by = (*by, *[name for name in APART if name in view.fields and name not in by])
         sort = self._one("sort", str, "")
         descending, sort = sort.startswith("-"), sort.removeprefix("-")
         range = self._range() if "from" in known else Range()
