@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from domain.numbers import ZERO, Money
+from domain.numbers import ZERO, Money, text
 from projections.assignments import Holding
 from projections.contracts import IN_FORCE, Contract, status_on
 from projections.dealers import DealerSpan, DealerState
@@ -239,7 +240,7 @@ def _sales(tables: Tables, day: date, wanted: Filters) -> dict[str, list[RecentS
 def _sums(tables: Tables, day: date, count: int, wanted: Filters) -> dict[tuple[str, str], tuple[Money, ...]]:
     days = [day - timedelta(days=back) for back in range(min(count, (day - date.min).days + 1))]
     return {
-        (dealer, currency): tuple(amounts)
+        (dealer, currency): tuple([Decimal(text(amount)) for amount in amounts])  # 25, not 25.000000
         for dealer, currency, *amounts in tables.sums(
             DealerDay, ("dealer", "currency"), _SALES, day=days, **wanted
         )
