@@ -13,6 +13,7 @@ from domain.numbers import ZERO, Money, text
 from projections.assignments import Holding
 from projections.contracts import IN_FORCE, Contract, status_on
 from projections.dealers import DealerSpan, DealerState
+from projections.holdings import NEVER
 from projections.outlets import Location
 from projections.reps import RepHolding
 from projections.rows import Row, Tables, view
@@ -140,7 +141,7 @@ class Dealer(Row):
     parent: str = ""
     segment: str = ""
     territory: str = ""
-    territory_since: date | None = None
+    territory_since: date | None = None  # nothing where master data never said another
     rep: str = ""  # of the dealer, else of its territory
     contract: str = ""  # of those in force the one that ends last
     contract_until: date | None = None
@@ -191,7 +192,7 @@ def dealers_at(tables: Tables, at: datetime, filters: Filters) -> Iterator[Deale
             parent=state.parent,
             segment=state.segment,
             territory=territory,
-            territory_since=holding.from_day if holding is not None else None,
+            territory_since=holding.from_day if holding is not None and holding.from_day > NEVER else None,
             rep=reps.get(("dealer", dealer)) or reps.get(("territory", territory), ""),
             contract=contract.contract if contract is not None else "",
             contract_until=contract.to_day if contract is not None else None,

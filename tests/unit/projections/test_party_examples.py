@@ -139,6 +139,15 @@ def test_master_data_extracted_again_lifts_no_ban(tmp_path: Path) -> None:
     assert (state["name"], state["status"]) == ("新名", "banned")
 
 
+def test_a_suspension_told_after_a_ban_lifts_no_ban(tmp_path: Path) -> None:
+    events = [
+        body("dealer.suspended.v1", dealer="D1", reason="欠款", time=NOON - DAY),
+        body("dealer.banned.v1", dealer="D1", reason="竄貨", time=NOON - 2 * DAY),
+    ]
+
+    assert [span["status"] for span in asked(tmp_path, events, "/dealer_spans")] == ["banned"]
+
+
 def test_a_merger_told_of_the_one_dealer_ends_the_other(tmp_path: Path) -> None:
     merged = body("dealer.merged.v1", dealer="D1", merged="D2", time=NOON)
 
