@@ -13,7 +13,7 @@ from domain.numbers import ZERO, Money, text
 from projections.assignments import Holding
 from projections.contracts import IN_FORCE, Contract, status_on
 from projections.dealers import DealerSpan, DealerState
-from projections.holdings import NEVER
+from projections.holdings import FOREVER, NEVER
 from projections.outlets import Location
 from projections.reps import RepHolding
 from projections.rows import Row, Tables, view
@@ -144,7 +144,7 @@ class Dealer(Row):
     territory_since: date | None = None  # nothing where master data never said another
     rep: str = ""  # of the dealer, else of its territory
     contract: str = ""  # of those in force the one that ends last
-    contract_until: date | None = None
+    contract_until: date | None = None  # nothing where it has no end
     orders: int = 0
     last_order: date | None = None
     sales: tuple[RecentSales, ...] = ()
@@ -195,7 +195,7 @@ def dealers_at(tables: Tables, at: datetime, filters: Filters) -> Iterator[Deale
             territory_since=holding.from_day if holding is not None and holding.from_day > NEVER else None,
             rep=reps.get(("dealer", dealer)) or reps.get(("territory", territory), ""),
             contract=contract.contract if contract is not None else "",
-            contract_until=contract.to_day if contract is not None else None,
+            contract_until=contract.to_day if contract is not None and contract.to_day < FOREVER else None,
             orders=placed,
             last_order=last,
             sales=tuple(sales.get(dealer, ())),
