@@ -8,6 +8,7 @@ from time import perf_counter
 
 from bench.figures import Report
 from bench.raw import raw_pull
+from consumers.projector import spare_the_collector
 from domain.catalogue import Rejected
 from domain.envelope import Envelope
 from domain.event_types import CATALOGUE
@@ -35,6 +36,7 @@ async def catching_up(report: Report, url: str, folder: Path) -> None:
     client = await connect(url, "bench")
     state = await stream_state(client)
     database = Database(f"sqlite:///{folder / 'bench.db'}")
+    spare_the_collector()
     engine = Engine(database, CATALOGUE, PROJECTIONS, Log(state.store_id, state.created))
     began = perf_counter()
     async with Reader(client, until=state.last_sequence) as reader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,12 @@ REQUESTS_SECONDS = 1.0
 AGAIN_SECONDS = 0.5
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
+
+
+def spare_the_collector() -> None:
+    """Let Python look for cycles rarely: a projector makes none, and its caches are long to walk through."""
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 class Projector:
@@ -78,6 +85,7 @@ class Projector:
 
     async def run(self, broker: NatsBroker) -> None:
         """Catch up and follow; begin again after what passes, stop on what does not."""
+        spare_the_collector()
         try:
             while True:
                 try:
