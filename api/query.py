@@ -30,7 +30,8 @@ PARAMETERS = {
     "limit": f"How many rows at most, 1 to {LIMIT_MAX}; {LIMIT_DEFAULT} where left out.",
     "cursor": "Go on where a page ended: its `next`.",
     "sort": "A field to sort by; with `-` before it, downwards.",
-    "sum": "Number fields to add up, separated by commas. Figures of two currencies, or under two policies, are never added: such a field is always in `by`.",
+    "sum": "Number fields to add up, separated by commas. Figures of two "
+    "currencies, or under two policies, are never added: such a field is always in `by`.",
     "by": "Fields to group the sums by, separated by commas.",
     "from": "From this day or instant on.",
     "to": "Up to, but not including, this day or instant.",
