@@ -15,6 +15,7 @@ from projections.rows import TABLES, Key, Row, select
 R = TypeVar("R", bound=Row)
 
 HEAVY = 4
+_UNKNOWN: Any = object()
 _Held = dict[Key, Row | None]  # None: known to be absent
 
 
@@ -53,22 +54,24 @@ class Cache:
     # what a fold sees
 
     def read(self, row: type[R], *key: Any) -> R | None:
-        held = self._held[row]
-        if key not in held:
+        found = self._held[row].get(key, _UNKNOWN)
+        if found is _UNKNOWN:
             self.single_reads += 1
             self._load(row, [key])
-        return held[key]  # type: ignore[return-value]
+            found = self._held[row][key]
+        return found  # type: ignore[no-any-return]
 
     def edit(self, row: type[R], *key: Any) -> R:
+        dirty = self._dirty[row]
+        changed = dirty.get(key)
+        if changed is not None:
+            return changed  # type: ignore[return-value]
         found = self.read(row, *key)
         if found is None:
-            found = row(*key)
-            self._held[row][key] = found
-        dirty = self._dirty[row]
-        if key not in dirty:
-            dirty[key] = found
-            if width := self._scans[row]:
-                self._recent[row][key[:width]][key] = found
+            found = self._held[row][key] = row(*key)
+        dirty[key] = found
+        if width := self._scans[row]:
+            self._recent[row][key[:width]][key] = found
         return found
 
     def absent(self, row: type[Row], *key: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from operator import attrgetter
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -102,6 +103,7 @@ class Codec:
         self.table: Table = TABLES[row]
         self.columns = [_column(field.name, field.type) for field in msgspec.structs.fields(row)]
         self.key_width = len(self.table.key)
+        self._key: Callable[[Row], Any] = attrgetter(*self.table.key)
         names = {"scaled": scaled, "microseconds": microseconds, "dumps": _dumps}
         # One generated function for a row type: a third of the time of a loop over converters.
         self.write: Callable[[Row], tuple[Any, ...]] = eval(
@@ -154,7 +156,7 @@ class Codec:
         return self.write(self.row(*key))[self.key_width :]
 
     def key(self, row: Row) -> tuple[Any, ...]:
-        return tuple([getattr(row, name) for name in self.table.key])
+        return self._key(row) if self.key_width > 1 else (self._key(row),)
 
     def schema(self, name: str, metadata: sa.MetaData) -> sa.Table:
         """The SQLAlchemy table of this row type under a physical name."""
