@@ -27,6 +27,10 @@ def _decode(body: bytes) -> Envelope | None:
         return None
 
 
+def _bytes_of(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.glob("bench.db*"))
+
+
 async def catching_up(report: Report, url: str, folder: Path) -> None:
     """Pull and decode everything, then pull and fold everything; the second as a ratio of the first."""
     pulled = await raw_pull(url, lambda body: body)
@@ -62,7 +66,6 @@ async def catching_up(report: Report, url: str, folder: Path) -> None:
     engine.close()
     database.close()
     await client.close()
-    bytes_used = sum(file.stat().st_size for file in folder.glob("bench.db*"))
-    report.add("database on disk", bytes_used / count, "bytes/event")
+    report.add("database on disk", _bytes_of(folder) / count, "bytes/event")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     report.add("resident memory at its peak", peak, "MB", most=400)
