@@ -58,6 +58,8 @@ class Scored(Struct, frozen=True, gc=False):
 def score(card: Card, figures: Mapping[str, Figure], given: Mapping[str, Decimal | str]) -> Scored:
     """Fill in a card from figures by name, and what persons gave by criterion: a value of 100, or a grade.
 
+    Where the log has no figure, the value that a person entered for the criterion is taken.
+
     score = 100 × Σ earned ÷ Σ points judged − Σ deductions, within 0 and 100. A figure that is not there is not
     judged; under the card's least coverage there is neither score nor grade.
     """
@@ -94,7 +96,9 @@ def _judge(criterion: Criterion, figures: Mapping[str, Figure], given: Mapping[s
     blank = Judged(criterion.code, criterion.figure, criterion.points)
     if criterion.way == "manual":
         return _by_hand(criterion, blank, given.get(criterion.code))
-    figure = figures.get(criterion.figure)
+    figure, said = figures.get(criterion.figure), given.get(criterion.code)
+    if figure is None and isinstance(said, Decimal):
+        figure = Figure(said, ONE)
     if figure is None:
         return _with(blank, None, NO_DATA)
     whole = criterion.target if criterion.target is not None else figure.whole

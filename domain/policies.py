@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
@@ -19,7 +19,10 @@ BUILT_IN_VERSION = "built-in"
 
 
 class Policy(Struct, frozen=True):
-    """One version of a rule; it holds from `effective` until the next version of the same policy does."""
+    """One version of a rule; it holds from `effective` until the next version of the same policy does.
+
+    `day` is the day it takes effect on by its own clock: what is judged by days asks for that.
+    """
 
     policy: str
     kind: str
@@ -27,6 +30,7 @@ class Policy(Struct, frozen=True):
     effective: datetime
     body: dict[str, Any]
     sequence: int = 0  # of the event that published it; 0: built in
+    day: date = EPOCH.date()
 
 
 class Calendar(Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,17 +45,26 @@ class Calendar(Struct, frozen=True, forbid_unknown_fields=True):
         return day in self.made_up or (day.isoweekday() in self.working_days and day not in self.holidays)
 
     def count(self, from_: date, to: date) -> int:
-        """Working days in [from_, to); none where it is empty."""
-        return sum(self.works(from_ + timedelta(days=n)) for n in range((to - from_).days))
+        """Working days in [from_, to); none where it is empty. Whole weeks are not walked day by day."""
+        if to <= from_:
+            return 0
+        weeks, rest = divmod((to - from_).days, 7)
+        usual = set(self.working_days)
+        found = weeks * len(usual)
+        found += sum((from_ + timedelta(days=n)).isoweekday() in usual for n in range(rest))
+        for day in {*self.holidays, *self.made_up}:
+            if from_ <= day < to:
+                found += self.works(day) - (day.isoweekday() in usual)
+        return found
 
 
 class Criterion(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One criterion of an assessment.
 
-    `figure` names what is looked at (see `GET /assessment_figures`). `points` is the full score. How it is earned:
-    `ratio`: points × min(1, numerator ÷ denominator), nothing below `floor`; `band`: the points of the first band
-    whose `most` the figure does not exceed; `count_down`: full points less `step` for each; `manual`: points ×
-    the value a person gave ÷ 100, or by `grades`.
+    `figure` names what is looked at: `projections/assessment_figures.py` says which there are. `points` is the full
+    score. How it is earned: `ratio`: points × min(1, numerator ÷ denominator), nothing below `floor`; `band`: the
+    points of the first band whose `most` the figure does not exceed; `count_down`: full points less `step` for each;
+    `manual`: points × the value a person gave ÷ 100, or by `grades`.
     """
 
     code: str
@@ -188,22 +201,33 @@ DEFAULT_CARD = "pepsi-shanghai"
 
 
 def in_force(
-    policies: Iterable[Policy], kind: str, at: datetime, name: str | None = None
-) -> Iterator[Policy]:
+    policies: Iterable[Policy],
+    kind: str,
+    at: datetime,
+    name: str | None = None,
+    *,
+    day: date | None = None,
+) -> list[Policy]:
     """The versions in force at an instant, the newest first; built-in ones come last.
 
-    The first whose body can be read is the rule: one that cannot be read must not leave nobody with a rule.
+    With `day` those alone that had taken effect by that day: the last of what is judged. The first whose body can be
+    read is the rule: one that cannot be read must not leave nobody with a rule.
     """
     found = [
-        p for p in policies if p.kind == kind and p.effective <= at and (name is None or p.policy == name)
+        p
+        for p in policies
+        if p.kind == kind
+        and p.effective <= at
+        and (day is None or p.day <= day)
+        and (name is None or p.policy == name)
     ]
     found += [p for p in BUILT_IN if p.kind == kind and (name is None or p.policy == name)]
-    return iter(sorted(found, key=lambda p: (p.sequence > 0, p.effective, p.sequence), reverse=True))
+    return sorted(found, key=lambda p: (p.sequence > 0, p.effective, p.sequence), reverse=True)
 
 
-def calendar_of(policies: Iterable[Policy], at: datetime) -> Calendar:
+def calendar_of(policies: Iterable[Policy], at: datetime, day: date | None = None) -> Calendar:
     """The company calendar in force."""
-    for policy in in_force(policies, CALENDAR, at):
+    for policy in in_force(policies, CALENDAR, at, day=day):
         try:
             return msgspec.convert(policy.body, Calendar)
         except msgspec.ValidationError:

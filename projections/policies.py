@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
+from domain.calendar import business_day
 from domain.plans import PolicyPublished
 from domain.policies import BUILT_IN, Policy
 from projections.documents import Change
@@ -21,6 +22,7 @@ class PolicyVersion(Row):
     version: str
     kind: str = ""
     effective: datetime | None = None
+    day: date | None = None  # that it takes effect on, by its publisher's clock
     sequence: int = 0
     body: dict[str, Any] = {}
 
@@ -53,6 +55,7 @@ def fold(change: Change, rows: Rows) -> None:
         event = standing.get(key[1])
         row.kind = event.data.kind if event is not None else ""
         row.effective = event.data.effective if event is not None else None
+        row.day = business_day(event.data.effective) if event is not None else None
         row.sequence = event.sequence if event is not None else 0
         row.body = event.data.body if event is not None else {}
 
@@ -60,9 +63,9 @@ def fold(change: Change, rows: Rows) -> None:
 def published(tables: Tables) -> list[Policy]:
     """Every published version."""
     return [
-        Policy(row.policy, row.kind, row.version, row.effective, row.body, row.sequence)
+        Policy(row.policy, row.kind, row.version, row.effective, row.body, row.sequence, row.day)
         for row in tables.select(PolicyVersion)
-        if row.effective is not None
+        if row.effective is not None and row.day is not None
     ]
 
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from domain.calendar import business_day
-from domain.numbers import ZERO, Money, Quantity, portion
+from domain.numbers import ZERO, Money, Quantity, portion, product
 from domain.orders import Line, OrderPlaced
 from domain.promotions import (
     Baseline,
@@ -71,7 +71,7 @@ class PromotionDay(Row):
     free: Quantity = ZERO
     cost: Money = ZERO
     costed_net: Money = ZERO  # the net of what has a cost: margin is this less cost
-    costed: Quantity = ZERO
+    costed: Quantity = ZERO  # of that what was paid for: free goods lower what a unit earns
 
 
 FIGURES = ("lines", "quantity", "net", "discount", "free", "cost", "costed_net", "costed")
@@ -81,8 +81,9 @@ FIGURES = ("lines", "quantity", "net", "discount", "free", "cost", "costed_net",
 class Promotion(Row):
     """What a promotion did, in one currency. Margins are of what has a cost; None where nothing has.
 
-    The baseline is what the same products sold a day to the same dealers without the promotion, in its stated
-    period or the four weeks before it. Effect = promotion margin less what the baseline would have earned.
+    The baseline is what the same products sold a day to the same dealers, in its stated period or the four weeks
+    before the promotion; it is left out where more than 50 promotions are asked about. Effect = margin inside less
+    what the baseline would have earned.
     """
 
     promotion: str
@@ -91,17 +92,21 @@ class Promotion(Row):
     status: str = ""
     from_day: date | None = None
     to_day: date | None = None
+    mechanics: dict[str, Any] | None = None
     dealers: int = 0
     lines: int = 0
     quantity: Quantity = ZERO
     net: Money = ZERO
     discount: Money = ZERO
     free: Quantity = ZERO
+    discount_rate: Decimal | None = None  # discount / (net + discount)
     outside_lines: int = 0  # ordered before it began or after it ended
     outside_quantity: Quantity = ZERO
+    outside_net: Money = ZERO
     outside_discount: Money = ZERO
+    outside_margin: Money | None = None
     margin: Money | None = None
-    unit_margin: Money | None = None
+    unit_margin: Money | None = None  # of a unit sold inside the window
     normal_unit_margin: Money | None = None
     baseline_quantity: Quantity | None = None  # over the days that have passed of the promotion
     uplift: Decimal | None = None  # quantity inside / baseline
@@ -152,24 +157,29 @@ def promoted(document: Document | None) -> dict[Place, tuple[Decimal, ...]]:
 @lru_cache(maxsize=4096)
 def _promoted(document: Document) -> dict[Place, tuple[Decimal, ...]]:
     event = document.one(OrderPlaced)
-    lines = [line for line in lines_of(document) if names(line)] if event is not None else []
-    if event is None or not lines or status_of(document) == "cancelled":
+    if event is None:
+        return _NONE
+    lines = [line for line in lines_of(document) if line.discounts or line.free is not None]
+    if not lines or status_of(document) == "cancelled":
         return _NONE
     day = business_day(event.data.placed or document.opened(OrderPlaced) or event.time)
     found: dict[Place, tuple[Decimal, ...]] = {}
     for line in lines:
+        named = names(line)
+        if not named:
+            continue
         cost = line.cost
         if cost is None and line.unit_cost is not None:
             cost = portion(line.unit_cost, line.quantity, ONE)
         free = line.free is not None
-        costed = (ZERO, ZERO, ZERO) if cost is None else (cost, line.net, line.quantity)
-        for promotion, discount in names(line).items():
+        sold = (ZERO, line.quantity) if free else (line.quantity, ZERO)
+        costed = (ZERO, ZERO, ZERO) if cost is None else (cost, line.net, sold[0])
+        for promotion, discount in named.items():
             place = promotion, day, line.sku, event.data.currency
-            sold = (ZERO, line.quantity) if free else (line.quantity, ZERO)
             figures = (ONE, sold[0], line.net, discount, sold[1], *costed)
             held = found.get(place, _NOTHING)
             found[place] = tuple([a + b for a, b in zip(held, figures, strict=True)])
-    return found
+    return found or _NONE
 
 
 def names(line: Line) -> dict[str, Decimal]:
@@ -223,22 +233,20 @@ def promotions(tables: Tables, at: datetime, filters: Mapping[str, Sequence[Any]
     plans = {plan.promotion: plan for plan in tables.select(PromotionPlan, **wanted)}
     found: dict[tuple[str, str], _Sum] = {}
     today = business_day(at)
+    window = ("day", date.min, today + timedelta(days=1))
     for promotion, currency, day, *values in tables.sums(
-        PromotionDay, ("promotion", "currency", "day"), FIGURES, **wanted
+        PromotionDay, ("promotion", "currency", "day"), FIGURES, window, **wanted
     ):
-        if day <= today:
-            held = found.setdefault((promotion, currency), _sum())
-            side = held.inside if _runs(plans.get(promotion), day) else held.outside
-            for number, value in enumerate(values):
-                side[number] += value
-    for promotion, currency, dealer, _ in tables.sums(
-        PromotionDay, ("promotion", "currency", "dealer"), ("lines",), **wanted
+        held = found.setdefault((promotion, currency), _sum())
+        side = held.inside if _runs(plans.get(promotion), day) else held.outside
+        for number, value in enumerate(values):
+            side[number] += value
+    for promotion, currency, dealer, sku, _ in tables.sums(
+        PromotionDay, ("promotion", "currency", "dealer", "sku"), ("lines",), window, **wanted
     ):
-        found.setdefault((promotion, currency), _sum()).dealers.add(dealer)
-    for promotion, currency, sku, _ in tables.sums(
-        PromotionDay, ("promotion", "currency", "sku"), ("lines",), **wanted
-    ):
-        found.setdefault((promotion, currency), _sum()).skus.add(sku)
+        held = found[promotion, currency]
+        held.dealers.add(dealer)
+        held.skus.add(sku)
     for promotion in plans.keys() - {name for name, _ in found}:
         found[promotion, ""] = _sum()
     detailed = len({name for name, _ in found}) <= 50 or bool(wanted)
@@ -259,6 +267,7 @@ def _summed(promotion: str, currency: str, plan: PromotionPlan | None, held: _Su
     row = Promotion(promotion, currency)
     if plan is not None:
         row.name, row.status, row.from_day, row.to_day = plan.name, plan.status, plan.from_day, plan.to_day
+        row.mechanics = plan.mechanics
     both = dict(zip(FIGURES, [a + b for a, b in zip(held.inside, held.outside, strict=True)], strict=True))
     outside = dict(zip(FIGURES, held.outside, strict=True))
     row.dealers, row.lines, row.outside_lines = len(held.dealers), int(both["lines"]), int(outside["lines"])
@@ -268,11 +277,20 @@ def _summed(promotion: str, currency: str, plan: PromotionPlan | None, held: _Su
         both["discount"],
         both["free"],
     )
-    row.outside_quantity, row.outside_discount = outside["quantity"], outside["discount"]
-    if both["costed"]:
-        row.margin = both["costed_net"] - both["cost"]
-        row.unit_margin = portion(row.margin, ONE, both["costed"])
+    row.outside_quantity, row.outside_net = outside["quantity"], outside["net"]
+    row.outside_discount = outside["discount"]
+    if listed := both["net"] + both["discount"]:
+        row.discount_rate = portion(both["discount"], ONE, listed)
+    row.margin, row.outside_margin = _margin(both), _margin(outside)
+    inside = dict(zip(FIGURES, held.inside, strict=True))
+    earned = _margin(inside)
+    if earned is not None and inside["costed"]:
+        row.unit_margin = portion(earned, ONE, inside["costed"])
     return row
+
+
+def _margin(figures: Mapping[str, Decimal]) -> Decimal | None:
+    return figures["costed_net"] - figures["cost"] if figures["costed"] or figures["cost"] else None
 
 
 def _against_baseline(tables: Tables, row: Promotion, plan: PromotionPlan, held: _Sum, today: date) -> None:
@@ -301,9 +319,9 @@ def _against_baseline(tables: Tables, row: Promotion, plan: PromotionPlan, held:
         row.normal_unit_margin = portion(net - cost, ONE, quantity)
         if row.unit_margin and row.unit_margin > ZERO:
             row.break_even = portion(row.normal_unit_margin, ONE, row.unit_margin)
-        if row.baseline_quantity is not None and inside["costed"]:
-            lost = portion(row.normal_unit_margin, row.baseline_quantity, ONE)
-            row.effect = inside["costed_net"] - inside["cost"] - lost
+        earned = _margin(inside)
+        if row.baseline_quantity is not None and earned is not None:
+            row.effect = earned - product(row.baseline_quantity, row.normal_unit_margin)
 
 
 PROMOTIONS = Projection(

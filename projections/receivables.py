@@ -13,7 +13,7 @@ from msgspec import Struct
 from domain.calendar import business_day
 from domain.numbers import ZERO, Money
 from domain.orders import InvoiceIssued, PaymentFailed, PaymentReceived
-from domain.stock import BalanceOpened
+from domain.stock import BalanceLine, BalanceOpened
 from projections.documents import Change, Document
 from projections.projection import Computed, Projection
 from projections.rows import Key, Row, Rows, Tables, table, view
@@ -22,12 +22,12 @@ from projections.rows import Key, Row, Rows, Tables, table, view
 @table(
     "invoices",
     key=("dealer", "invoice"),
-    indexes=(("issued",), ("order", "dealer"), ("due",)),
+    indexes=(("issued",), ("order", "dealer"), ("due_day",)),
     appears="issued",
     period="issued",
 )
 class Invoice(Row):
-    """One invoice or credit note. Without a `kind` only payments or credit notes have named it so far."""
+    """One invoice or credit note, as it was issued. What is settled of it: `invoice_balances`."""
 
     dealer: str
     invoice: str
@@ -35,13 +35,13 @@ class Invoice(Row):
     issued: datetime | None = None
     day: date | None = None
     due: datetime | None = None
+    due_day: date | None = None
     order: str = ""
     of: str = ""  # the invoice a credit note is for
     currency: str = ""
     net: Money = ZERO
     tax: Money = ZERO
     amount: Money = ZERO  # net and tax
-    settled: Money = ZERO  # by payments that are good, and by credit notes
 
 
 @table("payments", key=("dealer", "payment"), indexes=(("received",),), appears="received", period="received")
@@ -58,6 +58,7 @@ class Payment(Row):
     allocated: Money = ZERO
     method: str = ""
     failed: datetime | None = None
+    failed_day: date | None = None
     reason: str = ""
 
 
@@ -69,6 +70,20 @@ class Settlement(Row):
     invoice: str
     document: str
     at: datetime
+    currency: str = ""
+    amount: Money = ZERO
+
+
+@table("opening_items", key=("dealer", "balance", "line"))
+class OpeningItem(Row):
+    """What a dealer already owed when its books were opened here: one line of an opening balance."""
+
+    dealer: str
+    balance: str
+    line: int
+    invoice: str = ""
+    as_of: datetime | None = None
+    due: datetime | None = None
     currency: str = ""
     amount: Money = ZERO
 
@@ -91,9 +106,44 @@ class LedgerDay(Row):
 ACCOUNT = ("opening", "invoiced", "credited", "paid", "refunded", "failed")
 
 
+# What settles an invoice is in its own currency: two are never added, so any other leaves it open.
+_SETTLED = """CAST(COALESCE((SELECT SUM(s.amount) FROM settlements s WHERE s.dealer = i.dealer
+AND s.invoice = i.invoice AND s.currency = i.currency{}), 0) AS BIGINT)"""
+_IN_TIME = _SETTLED.format(" AND s.at <= i.due")
+
+
+@view(
+    "invoice_balances",
+    key=("dealer", "invoice"),
+    period="due_day",
+    sql=f"""SELECT i.dealer, i.invoice, i.day, i.due, i.due_day, i.currency, i.amount, {_SETTLED.format("")},
+i.amount - {_SETTLED.format("")}, {_IN_TIME}, CASE WHEN i.due IS NULL THEN 0 ELSE 1 END,
+CASE WHEN i.due IS NULL OR {_IN_TIME} >= i.amount THEN 0 ELSE 1 END
+FROM invoices i WHERE i.kind = 'invoice'""",
+)
+class InvoiceBalance(Row):
+    """What is settled of an invoice, whatever the time; the counts are 0 or 1, to be summed once its day is over."""
+
+    dealer: str
+    invoice: str
+    day: date | None = None
+    due: datetime | None = None
+    due_day: date | None = None
+    currency: str = ""
+    amount: Money = ZERO
+    settled: Money = ZERO  # by payments that are good, and by credit notes
+    open: Money = ZERO
+    in_time: Money = ZERO  # settled by the instant it was due
+    falls_due: int = 0
+    late: int = 0  # not all of it was settled in time
+
+
 @view("receivables", key=("dealer", "currency"))
 class Receivable(Row):
-    """What a dealer owes in one currency; what is past its due instant is overdue, by days of age."""
+    """What a dealer owes in one currency; what is past its due instant is overdue, by days of age.
+
+    `open` less `unallocated` is what the account stands at.
+    """
 
     dealer: str
     currency: str
@@ -103,9 +153,11 @@ class Receivable(Row):
     overdue_31_60: Money = ZERO
     overdue_61_90: Money = ZERO
     overdue_over_90: Money = ZERO
-    invoices: int = 0  # that are not settled
+    invoices: int = 0  # that are not settled, and items of an opening balance
     oldest_due: datetime | None = None
-    unallocated: Money = ZERO  # paid and not yet said for what
+    unallocated: Money = (
+        ZERO  # paid or credited, and it settles nothing: not said for what, or more than was owed
+    )
 
 
 @view("statements", key=("dealer", "month", "currency"), period="month")
@@ -129,6 +181,8 @@ class Account(Struct, gc=False):
 
     days: dict[tuple[date, str], dict[str, Decimal]]
     settlements: dict[tuple[str, datetime], tuple[str, Decimal]]
+    items: dict[int, BalanceLine]
+    as_of: datetime | None = None
 
     def move(self, day: date, currency: str, field: str, amount: Decimal) -> None:
         held = self.days.setdefault((day, currency), {})
@@ -139,7 +193,7 @@ class Account(Struct, gc=False):
         self.settlements[invoice, at] = currency, held[1] + amount
 
 
-NOTHING = Account({}, {})
+NOTHING = Account({}, {}, {})
 
 
 def account(document: Document | None) -> Account:
@@ -149,7 +203,7 @@ def account(document: Document | None) -> Account:
 
 @lru_cache(maxsize=4096)
 def _account(document: Document) -> Account:
-    found = Account({}, {})
+    found = Account({}, {}, {})
     if document.kind == "invoice":
         _invoiced(document, found)
     elif document.kind == "payment":
@@ -192,9 +246,11 @@ def _opened(document: Document, found: Account) -> None:
     event = document.one(BalanceOpened)
     if event is None or event.data.kind != "receivable":
         return
-    for line in event.data.lines:
+    found.as_of = event.data.as_of
+    for number, line in enumerate(event.data.lines, 1):
         if line.amount is not None:
             found.move(business_day(event.data.as_of), line.currency or "", "opening", line.amount)
+            found.items[number] = line
 
 
 def gross(invoice: InvoiceIssued) -> Decimal:
@@ -212,8 +268,6 @@ def keys(change: Change) -> Iterator[tuple[type[Row], Key]]:
     for done in (account(change.before), account(change.after)):
         for day, currency in done.days:
             yield LedgerDay, (dealer, day, currency)
-        for invoice, _ in done.settlements:
-            yield Invoice, (dealer, invoice)
 
 
 def fold(change: Change, rows: Rows) -> None:
@@ -237,11 +291,20 @@ def fold(change: Change, rows: Rows) -> None:
         if was != now:
             invoice, at = part
             rows.put(Settlement(dealer, invoice, name, at, *now))
-            rows.edit(Invoice, dealer, invoice).settled += now[1] - was[1]
+    for number in {**old.items, **new.items}:
+        rows.put(_item(dealer, change.document.id, number, new))
+
+
+def _item(dealer: str, balance: str, number: int, held: Account) -> OpeningItem:
+    line = held.items.get(number)
+    if line is None:
+        return OpeningItem(dealer, balance, number)
+    about = line.invoice or "", held.as_of, line.due, line.currency or "", line.amount or ZERO
+    return OpeningItem(dealer, balance, number, *about)
 
 
 def _put_invoice(row: Invoice, document: Document | None) -> None:
-    blank = Invoice(row.dealer, row.invoice, settled=row.settled)
+    blank = Invoice(row.dealer, row.invoice)
     for name in Invoice.__struct_fields__:
         setattr(row, name, getattr(blank, name))
     event = document.one(InvoiceIssued) if document is not None else None
@@ -251,6 +314,7 @@ def _put_invoice(row: Invoice, document: Document | None) -> None:
     row.kind, row.currency, row.due = data.kind, data.currency, data.due
     row.issued = document.opened(InvoiceIssued)
     row.day = business_day(row.issued or event.time)
+    row.due_day = business_day(data.due) if data.due is not None else None
     row.order, row.of = data.order or "", data.of or ""
     row.net = sum([line.net for line in data.lines], ZERO)
     row.amount = gross(data)
@@ -275,48 +339,89 @@ def _put_payment(row: Payment, document: Document | None) -> None:
         row.day = business_day(row.received or event.time)
         row.allocated = sum([part.amount for part in data.allocations], ZERO)
     if (failed := document.one(PaymentFailed)) is not None:
-        row.failed, row.reason = failed.time, failed.data.reason
+        row.failed, row.failed_day, row.reason = failed.time, business_day(failed.time), failed.data.reason
 
 
 _AGES = ((30, "overdue_1_30"), (60, "overdue_31_60"), (90, "overdue_61_90"))
 
 
+class _Owed(Struct, frozen=True, gc=False):
+    """One item that a dealer owes or owed."""
+
+    amount: Decimal
+    due: datetime | None
+
+
 def receivables(tables: Tables, at: datetime, filters: Mapping[str, Sequence[Any]]) -> Iterator[Receivable]:
     """What every dealer owed at an instant: of its invoices what nothing had settled by then."""
     wanted = {name: filters[name] for name in ("dealer",) if name in filters}
-    settled: dict[tuple[str, str], Decimal] = {}
+    owed, credits = _items(tables, at, wanted)
+    settled: dict[tuple[str, str, str], Decimal] = {}
     for part in tables.select(Settlement, **wanted):
-        if part.at <= at:
-            place = part.dealer, part.invoice
+        place = part.dealer, part.invoice, part.currency
+        if part.at <= at and place in owed:
             settled[place] = settled.get(place, ZERO) + part.amount
     found: dict[tuple[str, str], Receivable] = {}
+    for (dealer, invoice, currency), items in owed.items():
+        row = found.setdefault((dealer, currency), Receivable(dealer, currency))
+        left = settled.get((dealer, invoice, currency), ZERO)
+        row.unallocated -= left  # what settles an item is a part of what was paid, added below
+        for item in items:
+            rest = item.amount - left
+            left = max(ZERO, -rest)
+            if rest > ZERO:
+                _owe(row, item.due, rest, at)
+        row.unallocated += left
+    for (dealer, currency), amount in credits.items():
+        found.setdefault((dealer, currency), Receivable(dealer, currency)).unallocated += amount
+    for _, row in sorted(found.items()):
+        if row.open or row.unallocated:
+            yield row
 
-    def of(dealer: str, currency: str) -> Receivable:
-        return found.setdefault((dealer, currency), Receivable(dealer, currency))
 
+def _items(
+    tables: Tables, at: datetime, wanted: Mapping[str, Sequence[Any]]
+) -> tuple[dict[tuple[str, str, str], list[_Owed]], dict[tuple[str, str], Decimal]]:
+    """By dealer, invoice and currency what was charged by an instant; by dealer and currency what was paid."""
+    owed: dict[tuple[str, str, str], list[_Owed]] = {}
+    credits: dict[tuple[str, str], Decimal] = {}
+
+    def credit(dealer: str, currency: str, amount: Decimal) -> None:
+        credits[dealer, currency] = credits.get((dealer, currency), ZERO) + amount
+
+    for item in tables.select(OpeningItem, **wanted):
+        if item.as_of is not None and item.as_of <= at:
+            if item.amount < ZERO:
+                credit(item.dealer, item.currency, -item.amount)
+            else:
+                place = item.dealer, item.invoice, item.currency
+                owed.setdefault(place, []).append(_Owed(item.amount, item.due))
     for invoice in tables.select(Invoice, **wanted):
-        if invoice.kind != "invoice" or invoice.issued is None or invoice.issued > at:
+        if invoice.issued is None or invoice.issued > at:
             continue
-        rest = invoice.amount - settled.get((invoice.dealer, invoice.invoice), ZERO)
-        if rest == ZERO:
-            continue
-        row = of(invoice.dealer, invoice.currency)
-        row.open += rest
-        row.invoices += 1
-        if invoice.due is not None and invoice.due <= at:
-            row.overdue += rest
-            days = (at - invoice.due).days
-            field = next((name for most, name in _AGES if days <= most), "overdue_over_90")
-            setattr(row, field, getattr(row, field) + rest)
-            row.oldest_due = min(row.oldest_due or invoice.due, invoice.due)
+        if invoice.kind == "credit_note":
+            credit(invoice.dealer, invoice.currency, invoice.amount)
+        else:
+            place = invoice.dealer, invoice.invoice, invoice.currency
+            owed.setdefault(place, []).append(_Owed(invoice.amount, invoice.due))
     for payment in tables.select(Payment, **wanted):
-        if payment.received is None or payment.received > at or payment.kind == "refund":
+        if payment.received is None or payment.received > at:
             continue
         if payment.failed is None or payment.failed > at:
-            free = payment.amount - payment.allocated
-            if free:
-                of(payment.dealer, payment.currency).unallocated += free
-    yield from found.values()
+            sign = -1 if payment.kind == "refund" else 1
+            credit(payment.dealer, payment.currency, sign * payment.amount)
+    return owed, credits
+
+
+def _owe(row: Receivable, due: datetime | None, amount: Decimal, at: datetime) -> None:
+    row.open += amount
+    row.invoices += 1
+    if due is not None and due <= at:
+        row.overdue += amount
+        days = (at - due).days
+        field = next((name for most, name in _AGES if days <= most), "overdue_over_90")
+        setattr(row, field, getattr(row, field) + amount)
+        row.oldest_due = min(row.oldest_due or due, due)
 
 
 def statements(tables: Tables, at: datetime, filters: Mapping[str, Sequence[Any]]) -> Iterator[Statement]:
@@ -351,12 +456,12 @@ def statements(tables: Tables, at: datetime, filters: Mapping[str, Sequence[Any]
 
 RECEIVABLES = Projection(
     name="receivables",
-    rows=(Invoice, Payment, Settlement, LedgerDay),
+    rows=(Invoice, Payment, Settlement, OpeningItem, LedgerDay),
     kinds=frozenset({"invoice", "payment", "balance"}),
     keys=keys,
     fold=fold,
     modules=("projections.receivables",),
-    views=(Receivable, Statement),
+    views=(InvoiceBalance, Receivable, Statement),
     computed=(
         Computed(Receivable, receivables, always=True),
         Computed(Statement, statements, always=True),
