@@ -7,7 +7,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 from msgspec import Struct
 
-from domain.numbers import ZERO, portion
+from domain.numbers import ZERO, portion, text
 from domain.policies import Card, Criterion
 
 ONE, HUNDRED = Decimal(1), Decimal(100)
@@ -104,11 +104,12 @@ def _judge(criterion: Criterion, figures: Mapping[str, Figure], given: Mapping[s
     whole = criterion.target if criterion.target is not None else figure.whole
     if criterion.way == "count_down":
         left = max(ZERO, criterion.points - criterion.step * figure.part)
-        return Judged(criterion.code, criterion.figure, criterion.points, figure.part, None, left)
+        seen = Judged(criterion.code, criterion.figure, criterion.points, _short(figure.part))
+        return _with(seen, left)
     if not whole:
         return _with(blank, None, "there was nothing to compare with")
     reached = portion(figure.part, ONE, whole)
-    seen = Judged(criterion.code, criterion.figure, criterion.points, figure.part, whole)
+    seen = Judged(criterion.code, criterion.figure, criterion.points, _short(figure.part), _short(whole))
     if criterion.way == "ratio":
         if criterion.floor is not None and reached < criterion.floor:
             return _with(seen, ZERO)
@@ -133,4 +134,11 @@ def _by_hand(criterion: Criterion, blank: Judged, said: Decimal | str | None) ->
 
 
 def _with(judged: Judged, earned: Decimal | None, reason: str = "") -> Judged:
-    return Judged(judged.code, judged.figure, judged.points, judged.part, judged.whole, earned, reason)
+    return Judged(
+        judged.code, judged.figure, judged.points, judged.part, judged.whole, _short(earned), reason
+    )
+
+
+def _short(value: Decimal | None) -> Decimal | None:
+    """Without trailing zeros, as every decimal is shown: within a card nothing else takes them off."""
+    return None if value is None else Decimal(text(value))

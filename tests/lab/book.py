@@ -12,7 +12,7 @@ from infra.message import Message
 from projections.projection import Projection
 from projections.registry import PROJECTIONS
 from projections.rows import Row, Tables
-from tests.lab.events import NOON, log, subject_of
+from tests.lab.events import NOON, log
 from tests.lab.folding import engine_on, shut
 
 R = TypeVar("R", bound=Row)
@@ -28,21 +28,6 @@ class Book:
     def say(self, *events: bytes) -> None:
         """Publish events; all must be taken."""
         self.take(log(events, after=self.engine.position.sequence))
-
-    def decide(self, *events: bytes) -> None:
-        """Publish what only a command of the service may."""
-        after = self.engine.position.sequence
-        self.take(
-            [
-                Message(
-                    m.sequence,
-                    m.recorded,
-                    m.subject.replace(subject_of(m.body).split(".")[1], "decisions"),
-                    m.body,
-                )
-                for m in log(events, after=after)
-            ]
-        )
 
     def take(self, messages: Sequence[Message]) -> None:
         """Fold messages as they are."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.policies import Calendar
@@ -289,6 +289,7 @@ def test_targets_asked_together_are_the_targets_asked_alone(told: Book) -> None:
 days = st.dates(date(2025, 12, 1), date(2026, 3, 1))
 
 
+@settings(max_examples=30, derandomize=True, database=None)
 @given(
     st.builds(
         Calendar,
