@@ -148,7 +148,7 @@ def test_what_the_schema_accepts_the_decoder_refuses_only_for_rules_that_a_schem
     schema = json_schema(CATALOGUE.types[name])
 
     # A counterexample is legible as it is; shrinking one against a whole schema takes a minute.
-    @settings(max_examples=3, deadline=None, database=None, phases=[Phase.generate])
+    @settings(max_examples=2, deadline=None, database=None, phases=[Phase.generate])
     @given(written_by(schema, schema["$defs"]))
     def agrees(raw: dict[str, Any]) -> None:
         validator(name).validate(raw)
@@ -164,7 +164,7 @@ def test_what_the_schema_accepts_the_decoder_refuses_only_for_rules_that_a_schem
     agrees()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data(), st.sampled_from(NAMES))
 def test_what_the_decoder_accepts_the_schema_accepts_after_one_value_is_replaced(
     data: st.DataObject, name: str

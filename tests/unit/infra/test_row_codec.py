@@ -29,7 +29,7 @@ from projections.rows import TABLES, MemoryRows, Row
 from projections.stock import StockLevel, StockMove
 from tests.lab.folding import database_on
 
-LAW = settings(max_examples=10, derandomize=True, database=None, deadline=None)
+LAW = settings(max_examples=4, derandomize=True, database=None, deadline=None)
 EVERY = [*ROWS, *(row for p in PROJECTIONS for row in p.rows)]
 VERSION = "codec"
 

@@ -19,7 +19,7 @@ from tests.lab.folding import Worlds, engine_on, shut
 from tests.lab.histories import Fact, facts, histories, void_of
 
 LAW = settings(
-    max_examples=60,
+    max_examples=20,
     derandomize=True,
     database=None,
     deadline=None,

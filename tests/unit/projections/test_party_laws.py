@@ -28,7 +28,7 @@ from projections.rows import MemoryRows
 from projections.territories import Territory, subtree
 from tests.lab.events import body, subject_of
 
-LAW = settings(max_examples=80, derandomize=True, database=None, deadline=None)
+LAW = settings(max_examples=30, derandomize=True, database=None, deadline=None)
 BEGIN = datetime.fromisoformat("2026-01-01T00:00:00+08:00")
 DAYS = [BEGIN.date() + timedelta(days=number) for number in range(-2, 16)]
 BY_ARRIVAL = {"since", "cleared", "sequence"}  # of flags alone

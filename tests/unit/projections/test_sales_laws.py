@@ -22,7 +22,7 @@ from tests.lab.folding import Worlds, shut
 from tests.lab.histories import BEGIN, HOUR, Fact, void_of
 from tests.lab.trading import reckoned, trade, trades
 
-LAW = settings(max_examples=30, derandomize=True, database=None, deadline=None)
+LAW = settings(max_examples=20, derandomize=True, database=None, deadline=None)
 CLOSE = Fraction(1, 10_000)  # a part is rounded at 6 places
 
 

@@ -17,7 +17,7 @@ from projections.registry import PROJECTIONS
 from tests.lab.events import NOON
 from tests.lab.folding import engine_on, shut
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("QUDAO_REAL_DATA") or ROOT.parent / "shared" / "data")
 NEEDED = tuple(p for p in PROJECTIONS if p.name in ("sales", "parties"))
 BATCH = 500

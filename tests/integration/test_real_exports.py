@@ -23,7 +23,7 @@ from domain.promotions import PromotionPlanned
 from domain.stock import BalanceOpened, StockCounted, StockMoved
 from infra.importing import Import, Report
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("QUDAO_REAL_DATA") or ROOT.parent / "shared" / "data")
 
 pytestmark = pytest.mark.skipif(
