@@ -72,7 +72,7 @@ class GivenMark(Row):
     criterion: str
     value: Decimal | None = None
     grade: str = ""
-    by: str = ""
+    given_by: str = ""
     sequence: int = 0
 
 
@@ -188,5 +188,5 @@ def _put_marks(change: Change, rows: Rows) -> None:
         event = new.get(place)
         row.value = event.data.value if event is not None else None
         row.grade = (event.data.grade or "") if event is not None else ""
-        row.by = event.data.by if event is not None else ""
+        row.given_by = event.data.by if event is not None else ""
         row.sequence = event.sequence if event is not None else 0
