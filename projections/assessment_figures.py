@@ -12,8 +12,9 @@ from domain.calendar import business_day
 from domain.numbers import ZERO, portion
 from domain.otif import DEFAULT
 from projections.conduct import COUNTS, ConductDay
+from projections.ledger import Payment
 from projections.otif import OtifOrder
-from projections.receivables import InvoiceBalance, Payment
+from projections.receivables import InvoiceBalance
 from projections.rows import Tables
 from projections.target_plans import TargetPlan
 from projections.target_sales import SALES

@@ -1,114 +1,31 @@
-"""What dealers owe: invoices, payments, what is overdue, and the statement of every month (對賬單)."""
+"""What dealers owe: what is open and overdue, and the statement of every month (對賬單)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
 
-from domain.calendar import business_day
-from domain.numbers import ZERO, Money
-from domain.orders import InvoiceIssued, PaymentFailed, PaymentReceived
-from domain.stock import BalanceLine, BalanceOpened
-from projections.documents import Change, Document
+from domain.calendar import EPOCH, business_day
+from domain.numbers import LIMIT, ZERO, Money
+from projections.ledger import Invoice, LedgerDay, OpeningItem, Payment, Settlement, fold, keys
 from projections.projection import Computed, Projection
-from projections.rows import Key, Row, Rows, Tables, table, view
-
-
-@table(
-    "invoices",
-    key=("dealer", "invoice"),
-    indexes=(("issued",), ("order", "dealer"), ("due_day",)),
-    appears="issued",
-    period="issued",
-)
-class Invoice(Row):
-    """One invoice or credit note, as it was issued. What is settled of it: `invoice_balances`."""
-
-    dealer: str
-    invoice: str
-    kind: str = ""  # invoice or credit_note
-    issued: datetime | None = None
-    day: date | None = None
-    due: datetime | None = None
-    due_day: date | None = None
-    order: str = ""
-    of: str = ""  # the invoice a credit note is for
-    currency: str = ""
-    net: Money = ZERO
-    tax: Money = ZERO
-    amount: Money = ZERO  # net and tax
-
-
-@table("payments", key=("dealer", "payment"), indexes=(("received",),), appears="received", period="received")
-class Payment(Row):
-    """Money from a dealer, or a refund to it; figures of either kind are positive."""
-
-    dealer: str
-    payment: str
-    kind: str = ""
-    received: datetime | None = None
-    day: date | None = None
-    currency: str = ""
-    amount: Money = ZERO
-    allocated: Money = ZERO
-    method: str = ""
-    failed: datetime | None = None
-    failed_day: date | None = None
-    reason: str = ""
-
-
-@table("settlements", key=("dealer", "invoice", "document", "at"))
-class Settlement(Row):
-    """What one document, as kind/id, settled of an invoice at one instant; below zero where a payment failed."""
-
-    dealer: str
-    invoice: str
-    document: str
-    at: datetime
-    currency: str = ""
-    amount: Money = ZERO
-
-
-@table("opening_items", key=("dealer", "balance", "line"))
-class OpeningItem(Row):
-    """What a dealer already owed when its books were opened here: one line of an opening balance."""
-
-    dealer: str
-    balance: str
-    line: int
-    invoice: str = ""
-    as_of: datetime | None = None
-    due: datetime | None = None
-    currency: str = ""
-    amount: Money = ZERO
-
-
-@table("ledger_days", key=("dealer", "day", "currency"), period="day")
-class LedgerDay(Row):
-    """What moved a dealer's account on one day: it owes more by opening, invoiced, refunded and failed."""
-
-    dealer: str
-    day: date
-    currency: str
-    opening: Money = ZERO
-    invoiced: Money = ZERO
-    credited: Money = ZERO
-    paid: Money = ZERO
-    refunded: Money = ZERO
-    failed: Money = ZERO
-
+from projections.rows import Row, Tables, view
 
 ACCOUNT = ("opening", "invoiced", "credited", "paid", "refunded", "failed")
-
+LEAST = Decimal("0.000001")
+INSTANT = timedelta(microseconds=1)
+FIRST, LAST = EPOCH.replace(year=1), datetime(9999, 12, 31, tzinfo=UTC)
+NAMES_MAX = 500  # of one question
 
 # What settles an invoice is in its own currency: two are never added, so any other leaves it open.
 _SETTLED = """CAST(COALESCE((SELECT SUM(s.amount) FROM settlements s WHERE s.dealer = i.dealer
 AND s.invoice = i.invoice AND s.currency = i.currency{}), 0) AS BIGINT)"""
+_LAST = """(SELECT MAX(s.at) FROM settlements s WHERE s.dealer = i.dealer AND s.invoice = i.invoice
+AND s.currency = i.currency)"""
 _IN_TIME = _SETTLED.format(" AND s.at <= i.due")
 
 
@@ -116,9 +33,10 @@ _IN_TIME = _SETTLED.format(" AND s.at <= i.due")
     "invoice_balances",
     key=("dealer", "invoice"),
     period="due_day",
-    sql=f"""SELECT i.dealer, i.invoice, i.day, i.due, i.due_day, i.currency, i.amount, {_SETTLED.format("")},
-i.amount - {_SETTLED.format("")}, {_IN_TIME}, CASE WHEN i.due IS NULL THEN 0 ELSE 1 END,
-CASE WHEN i.due IS NULL OR {_IN_TIME} >= i.amount THEN 0 ELSE 1 END
+    sql=f"""SELECT i.dealer, i.invoice, i.issued AS issued, i.day AS day, i.due AS due, i.due_day AS due_day,
+i.currency AS currency, i.amount AS amount, {_SETTLED.format("")} AS settled,
+i.amount - {_SETTLED.format("")} AS open, {_LAST} AS last_settled, {_IN_TIME} AS in_time,
+CASE WHEN i.due IS NULL THEN 0 ELSE 1 END, CASE WHEN i.due IS NULL OR {_IN_TIME} >= i.amount THEN 0 ELSE 1 END
 FROM invoices i WHERE i.kind = 'invoice'""",
 )
 class InvoiceBalance(Row):
@@ -126,6 +44,7 @@ class InvoiceBalance(Row):
 
     dealer: str
     invoice: str
+    issued: datetime | None = None
     day: date | None = None
     due: datetime | None = None
     due_day: date | None = None
@@ -133,9 +52,54 @@ class InvoiceBalance(Row):
     amount: Money = ZERO
     settled: Money = ZERO  # by payments that are good, and by credit notes
     open: Money = ZERO
+    last_settled: datetime | None = None
     in_time: Money = ZERO  # settled by the instant it was due
     falls_due: int = 0
     late: int = 0  # not all of it was settled in time
+
+
+@view(
+    "account_moves",
+    key=("dealer", "document", "at"),
+    sql="""SELECT dealer, 'invoice/' || invoice AS document, issued AS at, currency AS currency,
+CASE WHEN kind = 'invoice' THEN amount ELSE -amount END AS amount FROM invoices WHERE issued IS NOT NULL
+UNION ALL SELECT dealer, 'payment/' || payment, received, currency,
+CASE WHEN kind = 'refund' THEN amount ELSE -amount END FROM payments WHERE received IS NOT NULL
+UNION ALL SELECT dealer, 'failed/' || payment, CASE WHEN failed < received THEN received ELSE failed END, currency,
+CASE WHEN kind = 'refund' THEN -amount ELSE amount END
+FROM payments WHERE received IS NOT NULL AND failed IS NOT NULL
+UNION ALL SELECT dealer, 'balance/' || balance || '/' || CAST(line AS TEXT), as_of, currency, amount
+FROM opening_items WHERE as_of IS NOT NULL""",
+)
+class AccountMove(Row):
+    """What a document, as kind/id, moved a dealer's account by at one instant; below zero it owes less."""
+
+    dealer: str
+    document: str
+    at: datetime
+    currency: str = ""
+    amount: Money = ZERO
+
+
+@view(
+    "account_days",
+    key=("dealer", "day", "currency"),
+    sql="""SELECT dealer, day, currency, SUBSTR(day, 1, 8) || '01' AS month, opening, invoiced, credited, paid,
+refunded, failed FROM ledger_days""",
+)
+class AccountDay(Row):
+    """What moved a dealer's account on one day, with the first day of its month to sum by."""
+
+    dealer: str
+    day: date
+    currency: str
+    month: date | None = None
+    opening: Money = ZERO
+    invoiced: Money = ZERO
+    credited: Money = ZERO
+    paid: Money = ZERO
+    refunded: Money = ZERO
+    failed: Money = ZERO
 
 
 @view("receivables", key=("dealer", "currency"))
@@ -176,175 +140,6 @@ class Statement(Row):
     closing: Money = ZERO
 
 
-class Account(Struct, gc=False):
-    """What one document does to a dealer's account."""
-
-    days: dict[tuple[date, str], dict[str, Decimal]]
-    settlements: dict[tuple[str, datetime], tuple[str, Decimal]]
-    items: dict[int, BalanceLine]
-    as_of: datetime | None = None
-
-    def move(self, day: date, currency: str, field: str, amount: Decimal) -> None:
-        held = self.days.setdefault((day, currency), {})
-        held[field] = held.get(field, ZERO) + amount
-
-    def settle(self, invoice: str, at: datetime, currency: str, amount: Decimal) -> None:
-        held = self.settlements.get((invoice, at), (currency, ZERO))
-        self.settlements[invoice, at] = currency, held[1] + amount
-
-
-NOTHING = Account({}, {}, {})
-
-
-def account(document: Document | None) -> Account:
-    """What a document's statements do to the account; nothing for one that does not stand."""
-    return NOTHING if document is None else _account(document)
-
-
-@lru_cache(maxsize=4096)
-def _account(document: Document) -> Account:
-    found = Account({}, {}, {})
-    if document.kind == "invoice":
-        _invoiced(document, found)
-    elif document.kind == "payment":
-        _paid(document, found)
-    else:
-        _opened(document, found)
-    return found
-
-
-def _invoiced(document: Document, found: Account) -> None:
-    event = document.one(InvoiceIssued)
-    if event is None:
-        return
-    data, amount = event.data, gross(event.data)
-    issued = document.opened(InvoiceIssued) or event.time
-    field = "invoiced" if data.kind == "invoice" else "credited"
-    found.move(business_day(issued), data.currency, field, amount)
-    if data.kind == "credit_note" and data.of is not None:
-        found.settle(data.of, issued, data.currency, amount)
-
-
-def _paid(document: Document, found: Account) -> None:
-    event = document.one(PaymentReceived)
-    if event is None:
-        return
-    data, at = event.data, document.opened(PaymentReceived) or event.time
-    refund = data.kind == "refund"
-    found.move(business_day(at), data.currency, "refunded" if refund else "paid", data.amount)
-    sign = -1 if refund else 1
-    for part in data.allocations:
-        found.settle(part.invoice, at, data.currency, sign * part.amount)
-    failed = document.one(PaymentFailed)
-    if failed is not None:
-        found.move(business_day(failed.time), data.currency, "failed", sign * data.amount)
-        for part in data.allocations:
-            found.settle(part.invoice, failed.time, data.currency, -sign * part.amount)
-
-
-def _opened(document: Document, found: Account) -> None:
-    event = document.one(BalanceOpened)
-    if event is None or event.data.kind != "receivable":
-        return
-    found.as_of = event.data.as_of
-    for number, line in enumerate(event.data.lines, 1):
-        if line.amount is not None:
-            found.move(business_day(event.data.as_of), line.currency or "", "opening", line.amount)
-            found.items[number] = line
-
-
-def gross(invoice: InvoiceIssued) -> Decimal:
-    """Net and tax of all lines."""
-    return sum([line.net + (line.tax or ZERO) for line in invoice.lines], ZERO)
-
-
-def keys(change: Change) -> Iterator[tuple[type[Row], Key]]:
-    """The rows a change touches."""
-    dealer, name = change.document.dealer, change.document.id
-    if change.kind == "invoice":
-        yield Invoice, (dealer, name)
-    elif change.kind == "payment":
-        yield Payment, (dealer, name)
-    for done in (account(change.before), account(change.after)):
-        for day, currency in done.days:
-            yield LedgerDay, (dealer, day, currency)
-
-
-def fold(change: Change, rows: Rows) -> None:
-    """Take off what the document did to the account before and put on what it does now."""
-    dealer = change.document.dealer
-    if change.kind == "invoice":
-        _put_invoice(rows.edit(Invoice, dealer, change.document.id), change.after)
-    elif change.kind == "payment":
-        _put_payment(rows.edit(Payment, dealer, change.document.id), change.after)
-    old, new = account(change.before), account(change.after)
-    for place in {**old.days, **new.days}:
-        before, after = old.days.get(place, {}), new.days.get(place, {})
-        if before != after:
-            row = rows.edit(LedgerDay, dealer, *place)
-            for field in {**before, **after}:
-                delta = after.get(field, ZERO) - before.get(field, ZERO)
-                setattr(row, field, getattr(row, field) + delta)
-    name = f"{change.kind}/{change.document.id}"
-    for part in {**old.settlements, **new.settlements}:
-        was, now = old.settlements.get(part, ("", ZERO)), new.settlements.get(part, ("", ZERO))
-        if was != now:
-            invoice, at = part
-            rows.put(Settlement(dealer, invoice, name, at, *now))
-    for number in {**old.items, **new.items}:
-        rows.put(_item(dealer, change.document.id, number, new))
-
-
-def _item(dealer: str, balance: str, number: int, held: Account) -> OpeningItem:
-    line = held.items.get(number)
-    if line is None:
-        return OpeningItem(dealer, balance, number)
-    about = line.invoice or "", held.as_of, line.due, line.currency or "", line.amount or ZERO
-    return OpeningItem(dealer, balance, number, *about)
-
-
-def _put_invoice(row: Invoice, document: Document | None) -> None:
-    blank = Invoice(row.dealer, row.invoice)
-    for name in Invoice.__struct_fields__:
-        setattr(row, name, getattr(blank, name))
-    event = document.one(InvoiceIssued) if document is not None else None
-    if event is None or document is None:
-        return
-    data = event.data
-    row.kind, row.currency, row.due = data.kind, data.currency, data.due
-    row.issued = document.opened(InvoiceIssued)
-    row.day = business_day(row.issued or event.time)
-    row.due_day = business_day(data.due) if data.due is not None else None
-    row.order, row.of = data.order or "", data.of or ""
-    row.net = sum([line.net for line in data.lines], ZERO)
-    row.amount = gross(data)
-    row.tax = row.amount - row.net
-
-
-def _put_payment(row: Payment, document: Document | None) -> None:
-    blank = Payment(row.dealer, row.payment)
-    for name in Payment.__struct_fields__:
-        setattr(row, name, getattr(blank, name))
-    if document is None:
-        return
-    if (event := document.one(PaymentReceived)) is not None:
-        data = event.data
-        row.kind, row.currency, row.amount, row.method = (
-            data.kind,
-            data.currency,
-            data.amount,
-            data.method or "",
-        )
-        row.received = document.opened(PaymentReceived)
-        row.day = business_day(row.received or event.time)
-        row.allocated = sum([part.amount for part in data.allocations], ZERO)
-    if (failed := document.one(PaymentFailed)) is not None:
-        row.failed, row.failed_day, row.reason = failed.time, business_day(failed.time), failed.data.reason
-
-
-_AGES = ((30, "overdue_1_30"), (60, "overdue_31_60"), (90, "overdue_61_90"))
-
-
 class _Owed(Struct, frozen=True, gc=False):
     """One item that a dealer owes or owed."""
 
@@ -352,28 +147,30 @@ class _Owed(Struct, frozen=True, gc=False):
     due: datetime | None
 
 
+Place = tuple[str, str, str]  # dealer, invoice, currency
+_AGES = ((30, "overdue_1_30"), (60, "overdue_31_60"), (90, "overdue_61_90"))
+
+
 def receivables(tables: Tables, at: datetime, filters: Mapping[str, Sequence[Any]]) -> Iterator[Receivable]:
     """What every dealer owed at an instant: of its invoices what nothing had settled by then."""
     wanted = {name: filters[name] for name in ("dealer",) if name in filters}
-    owed, credits = _items(tables, at, wanted)
-    settled: dict[tuple[str, str, str], Decimal] = {}
-    for part in tables.select(Settlement, **wanted):
-        place = part.dealer, part.invoice, part.currency
-        if part.at <= at and place in owed:
-            settled[place] = settled.get(place, ZERO) + part.amount
     found: dict[tuple[str, str], Receivable] = {}
-    for (dealer, invoice, currency), items in owed.items():
+    owed, settled = _items(tables, at, wanted)
+    for place, items in owed.items():
+        dealer, _, currency = place
         row = found.setdefault((dealer, currency), Receivable(dealer, currency))
-        left = settled.get((dealer, invoice, currency), ZERO)
-        row.unallocated -= left  # what settles an item is a part of what was paid, added below
+        left = settled.get(place, ZERO)
         for item in items:
             rest = item.amount - left
             left = max(ZERO, -rest)
             if rest > ZERO:
                 _owe(row, item.due, rest, at)
-        row.unallocated += left
-    for (dealer, currency), amount in credits.items():
-        found.setdefault((dealer, currency), Receivable(dealer, currency)).unallocated += amount
+    window = ("at", FIRST, at + INSTANT)
+    for dealer, currency, balance in tables.sums(
+        AccountMove, ("dealer", "currency"), ("amount",), window, **wanted
+    ):
+        row = found.setdefault((dealer, currency), Receivable(dealer, currency))
+        row.unallocated = row.open - balance
     for _, row in sorted(found.items()):
         if row.open or row.unallocated:
             yield row
@@ -381,36 +178,48 @@ def receivables(tables: Tables, at: datetime, filters: Mapping[str, Sequence[Any
 
 def _items(
     tables: Tables, at: datetime, wanted: Mapping[str, Sequence[Any]]
-) -> tuple[dict[tuple[str, str, str], list[_Owed]], dict[tuple[str, str], Decimal]]:
-    """By dealer, invoice and currency what was charged by an instant; by dealer and currency what was paid."""
-    owed: dict[tuple[str, str, str], list[_Owed]] = {}
-    credits: dict[tuple[str, str], Decimal] = {}
+) -> tuple[dict[Place, list[_Owed]], dict[Place, Decimal]]:
+    """What was or may have been open at an instant, and what had settled it by then.
 
-    def credit(dealer: str, currency: str, amount: Decimal) -> None:
-        credits[dealer, currency] = credits.get((dealer, currency), ZERO) + amount
-
-    for item in tables.select(OpeningItem, **wanted):
-        if item.as_of is not None and item.as_of <= at:
-            if item.amount < ZERO:
-                credit(item.dealer, item.currency, -item.amount)
-            else:
-                place = item.dealer, item.invoice, item.currency
-                owed.setdefault(place, []).append(_Owed(item.amount, item.due))
-    for invoice in tables.select(Invoice, **wanted):
-        if invoice.issued is None or invoice.issued > at:
-            continue
-        if invoice.kind == "credit_note":
-            credit(invoice.dealer, invoice.currency, invoice.amount)
-        else:
+    Of invoices that are settled and were so by then, which are most of them, nothing is read.
+    """
+    owed: dict[Place, list[_Owed]] = {}
+    for line in tables.select(OpeningItem, **wanted):
+        if line.as_of is not None and line.as_of <= at:
+            place = line.dealer, line.invoice, line.currency
+            owed.setdefault(place, []).append(_Owed(line.amount, line.due))
+    moving = {
+        invoice for _, invoice, _ in owed if invoice
+    }  # whose settlements must be asked for by their time
+    held: dict[tuple[str, str], InvoiceBalance] = {}
+    for names in _some(moving):
+        held |= {(i.dealer, i.invoice): i for i in tables.select(InvoiceBalance, invoice=names, **wanted)}
+    for window in (("open", LEAST, LIMIT), ("last_settled", at + INSTANT, LAST)):
+        held |= {(i.dealer, i.invoice): i for i in tables.select(InvoiceBalance, window, **wanted)}
+    settled: dict[Place, Decimal] = {}
+    for invoice in held.values():
+        if invoice.issued is not None and invoice.issued <= at:
             place = invoice.dealer, invoice.invoice, invoice.currency
             owed.setdefault(place, []).append(_Owed(invoice.amount, invoice.due))
-    for payment in tables.select(Payment, **wanted):
-        if payment.received is None or payment.received > at:
-            continue
-        if payment.failed is None or payment.failed > at:
-            sign = -1 if payment.kind == "refund" else 1
-            credit(payment.dealer, payment.currency, sign * payment.amount)
-    return owed, credits
+            settled[place] = invoice.settled
+            if invoice.last_settled is not None and invoice.last_settled > at:
+                moving.add(invoice.invoice)
+    for place in owed:
+        if place[1] in moving:
+            settled[place] = ZERO
+    by = ("dealer", "invoice", "currency")
+    for names in _some(moving):
+        for dealer, name, currency, amount in tables.sums(
+            Settlement, by, ("amount",), ("at", FIRST, at + INSTANT), invoice=names, **wanted
+        ):
+            settled[dealer, name, currency] = amount
+    return owed, settled
+
+
+def _some(names: set[str]) -> Iterator[list[str]]:
+    ordered = sorted(names)
+    for first in range(0, len(ordered), NAMES_MAX):
+        yield ordered[first : first + NAMES_MAX]
 
 
 def _owe(row: Receivable, due: datetime | None, amount: Decimal, at: datetime) -> None:
@@ -428,30 +237,17 @@ def statements(tables: Tables, at: datetime, filters: Mapping[str, Sequence[Any]
     """Every month in which a dealer's account moved, up to an instant; each opens where the one before closed."""
     wanted = {name: filters[name] for name in ("dealer", "currency") if name in filters}
     last = business_day(at)
-    open_: dict[tuple[str, str], Statement] = {}
-    for dealer, currency, day, *moved in tables.sums(
-        LedgerDay, ("dealer", "currency", "day"), ACCOUNT, **wanted
+    closed: dict[tuple[str, str], Decimal] = {}
+    window = ("day", date.min, last + timedelta(days=1))
+    for dealer, currency, month, *moved in tables.sums(
+        AccountDay, ("dealer", "currency", "month"), ACCOUNT, window, **wanted
     ):
-        if day > last:
-            continue
-        month = day.replace(day=1)
-        row = open_.get((dealer, currency))
-        if row is None or row.month != month:
-            if row is not None:
-                yield row
-            balance = row.closing if row is not None else ZERO
-            row = open_[dealer, currency] = Statement(
-                dealer, month, currency, opening=balance, closing=balance
-            )
+        balance = closed.get((dealer, currency), ZERO)
         opening, invoiced, credited, paid, refunded, failed = moved
-        row.opening += opening
-        row.invoiced += invoiced
-        row.credited += credited
-        row.paid += paid
-        row.refunded += refunded
-        row.failed += failed
-        row.closing += opening + invoiced - credited - paid + refunded + failed
-    yield from open_.values()
+        row = Statement(dealer, month, currency, balance + opening, *moved[1:])
+        row.closing = row.opening + invoiced - credited - paid + refunded + failed
+        closed[dealer, currency] = row.closing
+        yield row
 
 
 RECEIVABLES = Projection(
@@ -460,8 +256,8 @@ RECEIVABLES = Projection(
     kinds=frozenset({"invoice", "payment", "balance"}),
     keys=keys,
     fold=fold,
-    modules=("projections.receivables",),
-    views=(InvoiceBalance, Receivable, Statement),
+    modules=("projections.ledger",),
+    views=(InvoiceBalance, AccountMove, AccountDay, Receivable, Statement),
     computed=(
         Computed(Receivable, receivables, always=True),
         Computed(Statement, statements, always=True),

@@ -12,8 +12,8 @@ from msgspec import Struct
 from domain.numbers import ZERO, portion
 from projections.assignments import Holding
 from projections.dealers import DealerState
+from projections.ledger import LedgerDay
 from projections.products import Product
-from projections.receivables import LedgerDay
 from projections.reps import RepHolding
 from projections.rows import Tables
 from projections.sales_rows import DealerDay, DealerSale, Sale

@@ -12,20 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.moment import Moment
+from projections.ledger import Invoice, LedgerDay, OpeningItem, Payment, Settlement
 from projections.receivables import (
     RECEIVABLES,
-    Invoice,
     InvoiceBalance,
-    LedgerDay,
-    OpeningItem,
-    Payment,
     Receivable,
-    Settlement,
     Statement,
     receivables,
     statements,
 )
-from projections.rows import MemoryRows
 from tests.lab.book import LATER, Book, book
 from tests.lab.events import body, voided
 from tests.lab.folding import Worlds, shut
@@ -296,30 +292,62 @@ def test_an_event_and_its_void_leave_accounts_as_without_both(
 def test_what_is_open_less_what_is_not_allocated_is_what_the_statement_closes_with(
     worlds: Worlds, history: list[Fact]
 ) -> None:
-    held = MemoryRows()
-    for found in rows(worlds, history).values():
-        for row in found:
-            held.put(row)
+    world = worlds.fold(history)
+    days = {
+        (world + day.dealer, day.currency, day.day.replace(day=1)): D(0)
+        for day in worlds.rows(LedgerDay, world)
+    }
+    for day in worlds.rows(LedgerDay, world):
+        days[world + day.dealer, day.currency, day.day.replace(day=1)] += day.opening
 
-    balances: dict[tuple[str, str], Decimal] = {}
+    owed, months = asked(worlds, world, receivables, LATER), asked(worlds, world, statements, LATER)
+
     last: dict[tuple[str, str], Statement] = {}
-    for row in receivables(held, LATER, {}):
-        balances[row.dealer, row.currency] = row.open - row.unallocated
-        assert row.open >= 0
-    for statement in statements(held, LATER, {}):
-        before = last.get((statement.dealer, statement.currency))
-        assert statement.opening == (before.closing if before else D(0)) + _opened(held, statement)
-        last[statement.dealer, statement.currency] = statement
+    for month in months:
+        before = last.get((month.dealer, month.currency))
+        assert before is None or before.month < month.month
+        opened = days[month.dealer, month.currency, month.month]
+        assert month.opening == (before.closing if before else D(0)) + opened
+        last[month.dealer, month.currency] = month
+    balances = {(row.dealer, row.currency): row.open - row.unallocated for row in owed}
     assert {k: b for k, b in balances.items() if b} == {k: s.closing for k, s in last.items() if s.closing}
 
 
-def _opened(held: MemoryRows, statement: Statement) -> Decimal:
-    return sum(
-        (
-            day.opening
-            for day in held.all(LedgerDay)
-            if (day.dealer, day.currency) == (statement.dealer, statement.currency)
-            and day.day.replace(day=1) == statement.month
-        ),
-        D(0),
-    )
+@LAW
+@given(history=accounts(), hour=st.integers(0, 1000))
+def test_what_is_open_at_any_instant_is_what_a_bookkeeper_reckons(
+    worlds: Worlds, history: list[Fact], hour: int
+) -> None:
+    world, at = worlds.fold(history), BEGIN + hour * HOUR
+
+    found = asked(worlds, world, receivables, at)
+
+    assert {(row.dealer, row.currency): (row.open, row.invoices) for row in found if row.open} == {
+        (world + dealer, currency): held for (dealer, currency), held in reckoned(worlds, world, at).items()
+    }
+
+
+def asked(worlds: Worlds, world: str, answer: Any, at: datetime) -> list[Any]:
+    with worlds.engine.database.engine.connect() as connection:
+        return list(answer(Moment(connection, ()), at, {"dealer": [f"{world}D1", f"{world}D2"]}))
+
+
+def reckoned(worlds: Worlds, world: str, at: datetime) -> dict[tuple[str, str], tuple[Decimal, int]]:
+    """What is open by dealer and currency, item by item: the oldest books first."""
+    items = [(i.dealer, i.invoice, i.currency, i.amount, i.as_of) for i in worlds.rows(OpeningItem, world)]
+    invoices = [i for i in worlds.rows(Invoice, world) if i.kind == "invoice"]
+    items += [(i.dealer, i.invoice, i.currency, i.amount, i.issued) for i in invoices]
+    settled: dict[tuple[str, str, str], Decimal] = {}
+    for part in worlds.rows(Settlement, world):
+        if part.at <= at:
+            place = part.dealer, part.invoice, part.currency
+            settled[place] = settled.get(place, D(0)) + part.amount
+    found: dict[tuple[str, str], tuple[Decimal, int]] = {}
+    for dealer, invoice, currency, amount, since in items:
+        if since is not None and since <= at:
+            rest = amount - settled.get((dealer, invoice, currency), D(0))
+            settled[dealer, invoice, currency] = max(D(0), -rest)
+            if rest > 0:
+                held = found.get((dealer, currency), (D(0), 0))
+                found[dealer, currency] = held[0] + rest, held[1] + 1
+    return found
