@@ -14,7 +14,7 @@ from projections.rows import TABLES, Key, Row, select
 
 R = TypeVar("R", bound=Row)
 
-HEAVY = 4
+HEAVY = 2
 _UNKNOWN: Any = object()
 _Held = dict[Key, Row | None]  # None: known to be absent
 

@@ -26,7 +26,7 @@ from projections.rows import TABLES, Row
 
 INDEX = "index"  # stage 0's own name among the positions
 ROWS_MAX = 16_000  # rows of one table kept in memory
-BYTES_MAX = 12_000_000  # bodies of documents kept in memory
+BYTES_MAX = 5_000_000  # bodies of documents kept in memory
 Failure = tuple[int, str]  # the last sequence before it, and what happened
 REBUILD = "r"  # separates a rebuild's number from the version's hexadecimal digits
 

@@ -113,7 +113,7 @@ def conduct(document: Document | None) -> Conduct | None:
     return None if document is None else _conduct(document)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _conduct(document: Document) -> Conduct | None:
     return CONDUCT[document.kind](document)
 

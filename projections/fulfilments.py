@@ -96,7 +96,7 @@ def fold_order(change: Change, rows: Rows) -> None:
         _judge(row)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _head(document: Document | None) -> Head:
     """What an order says of itself as a whole."""
     placed = document.one(OrderPlaced) if document is not None else None
@@ -183,7 +183,7 @@ def parts(document: Document | None) -> dict[str, Part]:
     return {} if document is None else _parts(document)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _parts(document: Document) -> dict[str, Part]:
     found: dict[str, Part] = {}
     dispatched = document.one(DeliveryDispatched)
@@ -221,7 +221,7 @@ def course_of(document: Document | None) -> Course:
     return _EMPTY if document is None else _course_of(document)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _course_of(document: Document) -> Course:
     placed = document.one(OrderPlaced)
     if placed is None:

@@ -126,7 +126,7 @@ def account(document: Document | None) -> Account:
     return NOTHING if document is None else _account(document)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _account(document: Document) -> Account:
     found = Account({}, {}, {})
     if document.kind == "invoice":

@@ -154,7 +154,7 @@ def promoted(document: Document | None) -> dict[Place, tuple[Decimal, ...]]:
     return _NONE if document is None else _promoted(document)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _promoted(document: Document) -> dict[Place, tuple[Decimal, ...]]:
     event = document.one(OrderPlaced)
     if event is None:

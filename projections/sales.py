@@ -161,7 +161,7 @@ class Difference(NamedTuple):
     different: list[tuple[Stage, str]]
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def differences(change: Change) -> list[Difference]:
     """What a change makes different, by order; under the empty name what belongs to none."""
     old, new = parts_of(change.before), parts_of(change.after)
@@ -317,7 +317,7 @@ def resold(document: Document | None) -> Resold | None:
     return None if document is None else _resold(document)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _resold(document: Document) -> Resold | None:
     event = document.one(SelloutReported)
     if event is None:

@@ -76,7 +76,7 @@ class SalesOrder(Row):
     parts: tuple[Part, ...] = ()
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def terms(document: Document | None) -> Terms | None:
     """What an order's document says of its sale; None before it is placed, whatever else has come."""
     placed = document.one(OrderPlaced) if document is not None else None
@@ -113,7 +113,7 @@ def parts_of(document: Document | None) -> Parts:
     return NO_PARTS if document is None else _parts_of(document)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _parts_of(document: Document) -> Parts:
     merged: dict[tuple[str, Stage, str, date, str, bool], Part] = {}
     for order, part in _STAGES[document.kind](document):

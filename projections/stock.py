@@ -152,7 +152,7 @@ def effects(document: Document | None) -> Effects:
     return NOTHING if document is None else _effects(document)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _effects(document: Document) -> Effects:
     found = Effects({}, {})
     if (does := _EFFECTS.get(document.kind)) is not None:
@@ -301,7 +301,7 @@ def items(document: Document | None) -> dict[str, Item]:
     return {} if document is None or document.kind != "order" else _items(document)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _items(document: Document) -> dict[str, Item]:
     event = document.one(OrderPlaced)
     place = event.data.ship_to.id if event is not None and event.data.ship_to is not None else None
@@ -345,7 +345,7 @@ class Difference(Struct, frozen=True, gc=False):
     dispatches: dict[tuple[str, str], Dispatched | None]
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def difference(change: Change) -> Difference:
     """What a change of a document that moves or counts stock makes different."""
     old, new = effects(change.before), effects(change.after)
