@@ -10,12 +10,13 @@ from typing import Any
 from msgspec import Struct
 
 from domain.calendar import EPOCH, business_day
-from domain.numbers import LIMIT, ZERO, Money
+from domain.numbers import LIMIT, ZERO, Money, Quantity
 from projections.ledger import Invoice, LedgerDay, OpeningItem, Payment, Settlement, fold, keys
 from projections.projection import Computed, Projection
-from projections.rows import Row, Tables, view
+from projections.rows import Row, Tables, Window, view
 
 ACCOUNT = ("opening", "invoiced", "credited", "paid", "refunded", "failed")
+GOODS = ("dispatched", "dispatched_net", "accepted", "accepted_net", "returned", "returned_net")
 LEAST = Decimal("0.000001")
 INSTANT = timedelta(microseconds=1)
 FIRST, LAST = EPOCH.replace(year=1), datetime(9999, 12, 31, tzinfo=UTC)
@@ -102,6 +103,29 @@ class AccountDay(Row):
     failed: Money = ZERO
 
 
+@view(
+    "goods_days",
+    key=("dealer", "day", "rep", "territory", "currency"),
+    sql="""SELECT dealer, day, rep, territory, currency, SUBSTR(day, 1, 8) || '01' AS month, dispatched, dispatched_net,
+accepted, accepted_net, returned, returned_net FROM dealer_days""",
+)
+class GoodsDay(Row):
+    """What goods went to a dealer and came back on one day, with the first day of its month to sum by."""
+
+    dealer: str
+    day: date
+    rep: str
+    territory: str
+    currency: str
+    month: date | None = None
+    dispatched: Quantity = ZERO
+    dispatched_net: Money = ZERO
+    accepted: Quantity = ZERO
+    accepted_net: Money = ZERO
+    returned: Quantity = ZERO
+    returned_net: Money = ZERO
+
+
 @view("receivables", key=("dealer", "currency"))
 class Receivable(Row):
     """What a dealer owes in one currency; what is past its due instant is overdue, by days of age.
@@ -126,7 +150,11 @@ class Receivable(Row):
 
 @view("statements", key=("dealer", "month", "currency"), period="month")
 class Statement(Row):
-    """A dealer's account over one calendar month: closing = opening + what moved it."""
+    """A dealer's account over one calendar month: closing = opening + invoiced − credited − paid + refunded + failed.
+
+    The goods of the month stand beside it, whether invoiced or not, and move nothing. Delivered is what the dealer
+    accepted; where nothing was ever accepted in that currency, what was dispatched.
+    """
 
     dealer: str
     month: date
@@ -138,6 +166,10 @@ class Statement(Row):
     refunded: Money = ZERO
     failed: Money = ZERO
     closing: Money = ZERO
+    delivered: Quantity = ZERO
+    delivered_net: Money = ZERO
+    returned: Quantity = ZERO
+    returned_net: Money = ZERO
 
 
 class _Owed(Struct, frozen=True, gc=False):
@@ -234,20 +266,47 @@ def _owe(row: Receivable, due: datetime | None, amount: Decimal, at: datetime) -
 
 
 def statements(tables: Tables, at: datetime, filters: Mapping[str, Sequence[Any]]) -> Iterator[Statement]:
-    """Every month in which a dealer's account moved, up to an instant; each opens where the one before closed."""
+    """Every month in which a dealer's account or its goods moved, up to an instant.
+
+    Each opens where the one before closed.
+    """
     wanted = {name: filters[name] for name in ("dealer", "currency") if name in filters}
-    last = business_day(at)
+    window = ("day", date.min, business_day(at) + timedelta(days=1))
+    by = ("dealer", "currency", "month")
+    account = {
+        (dealer, currency, month): moved
+        for dealer, currency, month, *moved in tables.sums(AccountDay, by, ACCOUNT, window, **wanted)
+    }
+    goods = _goods(tables, window, wanted)
     closed: dict[tuple[str, str], Decimal] = {}
-    window = ("day", date.min, last + timedelta(days=1))
-    for dealer, currency, month, *moved in tables.sums(
-        AccountDay, ("dealer", "currency", "month"), ACCOUNT, window, **wanted
-    ):
+    for dealer, currency, month in sorted(account.keys() | goods.keys()):
+        moved = account.get((dealer, currency, month), [ZERO] * len(ACCOUNT))
         balance = closed.get((dealer, currency), ZERO)
         opening, invoiced, credited, paid, refunded, failed = moved
         row = Statement(dealer, month, currency, balance + opening, *moved[1:])
         row.closing = row.opening + invoiced - credited - paid + refunded + failed
+        if (there := goods.get((dealer, currency, month))) is not None:
+            row.delivered, row.delivered_net, row.returned, row.returned_net = there
         closed[dealer, currency] = row.closing
         yield row
+
+
+def _goods(
+    tables: Tables, window: Window, wanted: Mapping[str, Sequence[Any]]
+) -> dict[tuple[str, str, date], tuple[Decimal, ...]]:
+    """Delivered and returned by dealer, currency and month.
+
+    What was dispatched in one month and accepted in the next must not stand in both: an account has one of the two.
+    """
+    found = {}
+    by = ("dealer", "currency", "month")
+    months = list(tables.sums(GoodsDay, by, GOODS, window, **wanted))
+    accepting = {(dealer, currency) for dealer, currency, _, _, _, accepted, *_ in months if accepted}
+    for dealer, currency, month, *moved in months:
+        sent, accepted, returned = moved[:2], moved[2:4], moved[4:]
+        if any(stated := (*(accepted if (dealer, currency) in accepting else sent), *returned)):
+            found[dealer, currency, month] = stated
+    return found
 
 
 RECEIVABLES = Projection(
@@ -257,9 +316,10 @@ RECEIVABLES = Projection(
     keys=keys,
     fold=fold,
     modules=("projections.ledger",),
-    views=(InvoiceBalance, AccountMove, AccountDay, Receivable, Statement),
+    views=(InvoiceBalance, AccountMove, AccountDay, GoodsDay, Receivable, Statement),
     computed=(
         Computed(Receivable, receivables, always=True),
         Computed(Statement, statements, always=True),
     ),
+    reads=("sales",),
 )

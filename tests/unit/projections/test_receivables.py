@@ -22,6 +22,7 @@ from projections.receivables import (
     receivables,
     statements,
 )
+from projections.sales import SALES
 from tests.lab.book import LATER, Book, book
 from tests.lab.events import body, voided
 from tests.lab.folding import Worlds, shut
@@ -37,7 +38,7 @@ TABLES = (Invoice, Payment, Settlement, OpeningItem, LedgerDay)
 
 @pytest.fixture
 def told(tmp_path: Path) -> Iterator[Book]:
-    yield from book(tmp_path / "q.db", (RECEIVABLES,))
+    yield from book(tmp_path / "q.db", (SALES, RECEIVABLES))
 
 
 def bill(invoice: str, net: str, time: datetime = MARCH, **more: Any) -> bytes:
@@ -177,6 +178,59 @@ def test_months_of_a_statement_chain_and_currencies_stay_apart(told: Book) -> No
     ]
 
 
+def ordered(order: str, quantity: str, net: str) -> bytes:
+    line = {"line": "1", "sku": "COLA", "quantity": quantity, "unit_price": "1", "net": net}
+    return body("order.placed.v1", order=order, dealer="D1", currency="CNY", time=MARCH, lines=[line])
+
+
+def sent(order: str, quantity: str, time: datetime) -> bytes:
+    about = {"delivery": f"L-{order}", "order": order, "dealer": "D1", "time": time}
+    lines = [{"line": "1", "order_line": "1", "sku": "COLA", "quantity": quantity}]
+    return body("delivery.dispatched.v1", lines=lines, **about)
+
+
+def arrived(order: str, accepted: str, time: datetime) -> bytes:
+    about = {"delivery": f"L-{order}", "receipt": "1", "dealer": "D1", "time": time, "arrived": time}
+    lines = [{"line": "1", "sku": "COLA", "accepted": accepted}]
+    return body("delivery.received.v1", lines=lines, **about)
+
+
+def came_back(order: str, quantity: str, time: datetime) -> bytes:
+    about = {"dealer": "D1", "time": time, "direction": "to_company", "reason": "aged", "order": order}
+    line = {"sku": "COLA", "quantity": quantity, "condition": "sellable"}
+    return body("return.received.v1", return_="R1", lines=[line], **about)
+
+
+def test_goods_stand_beside_the_account_and_move_nothing(told: Book) -> None:
+    told.say(
+        bill("I1", "100", MARCH + 62 * DAY),
+        ordered("O1", "10", "100"),
+        sent("O1", "10", MARCH + 30 * DAY),
+        came_back("O1", "2", MARCH + 31 * DAY),
+    )
+    dispatched = told.ask(statements)
+
+    told.say(arrived("O1", "9", MARCH + 31 * DAY))
+    accepted = told.ask(statements)
+
+    def goods(rows: list[Statement]) -> list[tuple[Any, ...]]:
+        return [
+            (s.month.month, s.delivered, s.delivered_net, s.returned, s.opening, s.closing)
+            for s in rows
+            if s.currency == "CNY"
+        ]
+
+    assert goods(dispatched) == [
+        (3, D(10), D(100), D(0), D(0), D(0)),
+        (4, D(0), D(0), D(2), D(0), D(0)),
+        (5, D(0), D(0), D(0), D(0), D(100)),
+    ]
+    assert goods(accepted) == [
+        (4, D(9), D(90), D(2), D(0), D(0)),
+        (5, D(0), D(0), D(0), D(0), D(100)),
+    ]
+
+
 def test_an_invoice_is_late_when_not_all_of_it_was_settled_by_the_instant_it_was_due(told: Book) -> None:
     due = MARCH + 10 * DAY
     told.say(
@@ -255,7 +309,7 @@ def accounts(draw: st.DrawFn, *, voids: bool = True) -> list[Fact]:
 
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
-    worlds = Worlds(tmp_path_factory.mktemp("receivables") / "worlds.db", (RECEIVABLES,))
+    worlds = Worlds(tmp_path_factory.mktemp("receivables") / "worlds.db", (SALES, RECEIVABLES))
     yield worlds
     shut(worlds.engine)
 
