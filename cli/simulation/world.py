@@ -111,7 +111,7 @@ def dealers(rng: Random, count: int) -> list[Dealer]:
                 city=territory,
                 region=region,
                 currency="HKD" if city == "Hong Kong" else "USD" if number % 41 == 40 else "CNY",
-                location=f"DW-{number:04d}" if number % 5 == 4 else identity,
+                location=identity,
                 warehouse=WAREHOUSES[region],
                 erp="erp.south" if region in "SW" else "erp.north",
                 rep=f"R-{territory[2:]}",
