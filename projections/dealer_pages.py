@@ -12,6 +12,7 @@ from msgspec import Struct
 from domain.numbers import ZERO, Money, text
 from projections.assignments import Holding
 from projections.contracts import IN_FORCE, Contract, status_on
+from projections.dealer_performance import attained, last_cards
 from projections.dealers import DealerSpan, DealerState
 from projections.holdings import FOREVER, NEVER
 from projections.outlets import Location
@@ -122,14 +123,24 @@ class RecentSales(Struct, frozen=True, gc=False):
     returned_365: Money
 
 
+class TerritorySpan(Struct, frozen=True, gc=False):
+    """The days on which a dealer belonged to a territory; without a beginning or an end where none was said."""
+
+    territory: str
+    from_day: date | None = None
+    to_day: date | None = None
+
+
 _SALES = ("ordered_net", "dispatched_net", "returned_net")
 
 
 @view("dealers", key=("dealer",))
 class Dealer(Row):
-    """A dealer at a glance: its status, territory, representative, contract, orders, sales, stock and flags.
+    """A dealer at a glance: its status, territory, contract, orders, sales, target, last card, stock and flags.
 
-    Days are counted up to that of the instant asked about. Stock and flags are as they stand now.
+    Days are counted up to that of the instant asked about. Stock and flags are as they stand now. The target is the
+    sum of its own base ones of amount that run on the day, of months rather than quarters; the card is that of the
+    quarter before, under the policy that ruled it.
     """
 
     dealer: str
@@ -142,12 +153,23 @@ class Dealer(Row):
     segment: str = ""
     territory: str = ""
     territory_since: date | None = None  # nothing where master data never said another
+    territories: tuple[TerritorySpan, ...] = ()  # over time, also what is to come
     rep: str = ""  # of the dealer, else of its territory
     contract: str = ""  # of those in force the one that ends last
     contract_until: date | None = None  # nothing where it has no end
     orders: int = 0
     last_order: date | None = None
     sales: tuple[RecentSales, ...] = ()
+    target_from: date | None = None
+    target_to: date | None = None
+    target_currency: str = ""
+    target_value: Money | None = None  # nothing where it has none, or in several currencies
+    target_actual: Money | None = None
+    attainment: Decimal | None = None  # actual / value
+    last_period: str = ""  # the last closed quarter, where it has a card
+    last_policy: str = ""
+    last_score: Decimal | None = None
+    last_grade: str = ""
     stock_skus: int = 0
     stock_negative: int = 0
     flags: int = 0
@@ -163,7 +185,8 @@ def dealers_at(tables: Tables, at: datetime, filters: Filters) -> Iterator[Deale
     orders = _orders(tables, day, wanted)
     states = {state.dealer: state for state in tables.select(DealerState, **wanted)}
     spans = _by_dealer(tables.select(DealerSpan, **wanted))
-    holdings = {h.dealer: h for h in tables.select(Holding, **wanted) if h.from_day <= day < h.to_day}
+    spells = _by_dealer(tables.select(Holding, **wanted))
+    holdings = {h.dealer: h for held in spells.values() for h in held if h.from_day <= day < h.to_day}
     reps = {
         (r.kind, r.target): r.rep
         for r in tables.select(RepHolding, kind=("dealer", "territory"))
@@ -171,6 +194,7 @@ def dealers_at(tables: Tables, at: datetime, filters: Filters) -> Iterator[Deale
     }
     contracts = _by_dealer(c for c in tables.select(Contract, **wanted) if status_on(c, day) == IN_FORCE)
     sales, stock = _sales(tables, day, wanted), _stock(tables, wanted)
+    goals, cards = attained(tables, at, filters), last_cards(tables, at, filters)
     flags: dict[str, int] = dict(tables.sums(OpenFlags, ("dealer",), ("flags",), **wanted))
     for dealer in sorted({*states, *orders}):
         span = next((s for s in reversed(spans.get(dealer, [])) if s.since <= at), None)
@@ -182,6 +206,7 @@ def dealers_at(tables: Tables, at: datetime, filters: Filters) -> Iterator[Deale
         territory = holding.territory if holding is not None else ""
         contract = max(contracts.get(dealer, []), key=lambda c: (c.to_day, c.contract), default=None)
         skus, negative = stock.get(dealer, (0, 0))
+        goal, card = goals.get(dealer), cards.get(dealer)
         yield Dealer(
             dealer,
             name=state.name,
@@ -193,12 +218,23 @@ def dealers_at(tables: Tables, at: datetime, filters: Filters) -> Iterator[Deale
             segment=state.segment,
             territory=territory,
             territory_since=holding.from_day if holding is not None and holding.from_day > NEVER else None,
+            territories=tuple([_span(held) for held in spells.get(dealer, ())]),
             rep=reps.get(("dealer", dealer)) or reps.get(("territory", territory), ""),
             contract=contract.contract if contract is not None else "",
             contract_until=contract.to_day if contract is not None and contract.to_day < FOREVER else None,
             orders=placed,
             last_order=last,
             sales=tuple(sales.get(dealer, ())),
+            target_from=goal.from_day if goal is not None else None,
+            target_to=goal.to_day if goal is not None else None,
+            target_currency=goal.currency if goal is not None else "",
+            target_value=goal.value if goal is not None else None,
+            target_actual=goal.actual if goal is not None else None,
+            attainment=goal.attainment if goal is not None else None,
+            last_period=card.period if card is not None else "",
+            last_policy=card.policy if card is not None else "",
+            last_score=card.score if card is not None else None,
+            last_grade=card.grade if card is not None else "",
             stock_skus=skus,
             stock_negative=negative,
             flags=flags.get(dealer, 0),
@@ -210,6 +246,14 @@ def _by_dealer(rows: Iterable[R]) -> dict[str, list[R]]:
     for row in rows:
         found.setdefault(row.dealer, []).append(row)  # type: ignore[attr-defined]
     return found
+
+
+def _span(held: Holding) -> TerritorySpan:
+    return TerritorySpan(
+        held.territory,
+        held.from_day if held.from_day > NEVER else None,
+        held.to_day if held.to_day < FOREVER else None,
+    )
 
 
 def _orders(tables: Tables, day: date, wanted: Filters) -> dict[str, tuple[int, date | None]]:
