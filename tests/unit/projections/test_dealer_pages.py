@@ -93,8 +93,19 @@ def test_the_last_card_is_that_of_the_quarter_before_under_the_companys_own_poli
     card = {
         "criteria": [{"code": "look", "figure": "manual", "points": 5, "way": "manual", "grades": {"優": 90}}]
     }
-    rule = {"policy": "ours", "kind": "assessment", "version": "1", "effective": "2026-01-01T00:00:00Z"}
-    mark = {"dealer": "D1", "criterion": "look", "grade": "優", "by": "supervisor", "subject": "D1"}
+    rule: dict[str, Any] = {
+        "policy": "ours",
+        "kind": "assessment",
+        "version": "1",
+        "effective": "2026-01-01T00:00:00Z",
+    }
+    mark: dict[str, Any] = {
+        "dealer": "D1",
+        "criterion": "look",
+        "grade": "優",
+        "by": "supervisor",
+        "subject": "D1",
+    }
     told.say(
         registered(),
         body("policy.published.v1", body=card, **rule),
