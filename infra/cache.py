@@ -10,6 +10,7 @@ import msgspec
 
 from infra.database import Database, Statement, physical
 from infra.tables import Codec
+from infra.upserts import Upsert
 from projections.rows import TABLES, Key, Row, select
 
 R = TypeVar("R", bound=Row)
@@ -34,7 +35,12 @@ class Cache:
             for row, codec in self._codecs.items()
         }
         self._physical = {row: physical(row, version) for row in self._codecs}
-        self._upsert = {row: database.sql.upsert(self._physical[row], c) for row, c in self._codecs.items()}
+        self._upsert = {
+            row: Upsert(
+                database.sql, self._physical[row], [(c.name, c.kind) for c in codec.columns], codec.table.key
+            )
+            for row, codec in self._codecs.items()
+        }
         self._delete = {row: database.sql.delete(self._physical[row], c) for row, c in self._codecs.items()}
         self._scans = {row: TABLES[row].scan for row in self._codecs}
         self._empty = {row: c.defaults() for row, c in self._codecs.items()}
@@ -129,8 +135,7 @@ class Cache:
                     gone.append(values[: codec.key_width])
                 else:
                     stored.append(values)
-            if stored:
-                statements.append((self._upsert[row], (msgspec.json.encode(stored).decode(),)))
+            statements += self._upsert[row].statements(stored)
             if gone:
                 statements.append((self._delete[row], (msgspec.json.encode(gone).decode(),)))
         self._under_way.append((sequence, self._dirty))

@@ -323,11 +323,16 @@ class Sql:
         return sql.replace("?", "%s") if self.postgresql else sql
 
     def _values(self, columns: Sequence[Column]) -> str:
+        return self._given([(c.name, c.kind) for c in columns])
+
+    def _given(self, kinds: Sequence[tuple[str, str]]) -> str:
         if not self.postgresql:
-            return ", ".join(f"json_extract(value, '$[{i}]') AS \"{c.name}\"" for i, c in enumerate(columns))
+            return ", ".join(
+                f"json_extract(value, '$[{i}]') AS \"{name}\"" for i, (name, _) in enumerate(kinds)
+            )
         casts = {"integer": "bigint", "decimal": "bigint", "instant": "bigint", "boolean": "boolean"}
         return ", ".join(
-            f'(value->>{i})::{casts.get(c.kind, "text")} AS "{c.name}"' for i, c in enumerate(columns)
+            f'(value->>{i})::{casts.get(kind, "text")} AS "{name}"' for i, (name, kind) in enumerate(kinds)
         )
 
     def given(self, codec: Codec) -> str:
@@ -355,13 +360,22 @@ class Sql:
         return f"SELECT {names} FROM {table} WHERE {' AND '.join(where)} ORDER BY {quoted(key)}"
 
     def upsert(self, table: str, codec: Codec) -> str:
-        names = [c.name for c in codec.columns]
-        key = codec.table.key
-        changed = [f'"{name}" = excluded."{name}"' for name in names if name not in key]
+        """Store the rows of one JSON array parameter."""
+        return self.upsert_given(table, [(c.name, c.kind) for c in codec.columns], codec.table.key)
+
+    def upsert_given(self, table: str, kinds: Sequence[tuple[str, str]], key: Sequence[str]) -> str:
+        """The same for columns by name and kind."""
+        names = [name for name, _ in kinds]
         return (
-            f"INSERT INTO {table} ({quoted(names)}) {self.given(codec)}"
-            f" WHERE true ON CONFLICT ({quoted(key)}) DO UPDATE SET {', '.join(changed)}"
+            f"INSERT INTO {table} ({quoted(names)}) SELECT {self._given(kinds)} FROM {self.each} WHERE true"
+            f" {self.replacing(names, key)}"
         )
+
+    @staticmethod
+    def replacing(names: Sequence[str], key: Sequence[str]) -> str:
+        """What ends an INSERT: a row under a key that is there takes the new values."""
+        changed = [f'"{name}" = excluded."{name}"' for name in names if name not in key]
+        return f"ON CONFLICT ({quoted(key)}) DO UPDATE SET {', '.join(changed)}"
 
     def delete(self, table: str, codec: Codec) -> str:
         key = quoted(codec.table.key)

@@ -25,13 +25,17 @@ from infra.cache import Cache
 from infra.database import Database, Statement, physical
 from infra.message import Message
 from infra.tables import Codec
+from infra.upserts import Upsert
 from projections.documents import Change, Document, document, document_key
 from projections.events import EventFlag, EventRow, Rejection
 from projections.flags import mark
+from projections.rows import TABLES
 
 ROWS = (EventRow, Rejection, EventFlag)
 IDENTITIES_KEPT = 50_000
 AHEAD_US = AHEAD_MAX // timedelta(microseconds=1)
+_IDENTITY = (("digest", "integer"), ("sequence", "integer"), ("voids", "text"))
+_DOCUMENT = (("digest", "integer"), ("statements", "text"))
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
@@ -84,8 +88,17 @@ class Documents:
         self._events = physical(EventRow, version)
         self._identities = f"identities__{version}"
         self._documents = f"documents__{version}"
-        self._put_event = database.sql.upsert(self._events, Codec(EventRow))
-        self._put_rejection = database.sql.upsert(physical(Rejection, version), Codec(Rejection))
+        self._put_event, self._put_rejection = (
+            Upsert(
+                database.sql,
+                physical(row, version),
+                [(column.name, column.kind) for column in Codec(row).columns],
+                TABLES[row].key,
+            )
+            for row in (EventRow, Rejection)
+        )
+        self._put_identity = Upsert(database.sql, self._identities, _IDENTITY, ("digest",))
+        self._put_document = Upsert(database.sql, self._documents, _DOCUMENT, ("digest",))
         self._write_rejection = Codec(Rejection).write
         self.flags = Cache(database, (EventFlag,), version, 10_000)
         self.drop()
@@ -304,39 +317,19 @@ class Documents:
 
     def take(self, sequence: int) -> list[Statement]:
         """The statements that store all changes since the last call."""
-        statements: list[Statement] = []
-        if self._event_rows:
-            statements.append((self._put_event, (_text(self._event_rows),)))
-        if self._rejection_rows:
-            statements.append((self._put_rejection, (_text(self._rejection_rows),)))
-        each = self._database.sql.each
-        column = "(value->>{0})::{1}" if self._database.sql.postgresql else "json_extract(value, '$[{0}]')"
-        if self._new_identities:
-            rows = [
-                (key, i.sequence, _text(i.voids) if i.voids else "")
-                for key, i in self._new_identities.items()
-            ]
-            values = ", ".join(column.format(n, t) for n, t in enumerate(("bigint", "bigint", "text")))
-            statements.append(
-                (
-                    f"INSERT INTO {self._identities} SELECT {values} FROM {each} WHERE true "
-                    "ON CONFLICT (digest) DO UPDATE SET sequence = excluded.sequence, voids = excluded.voids",
-                    (_text(rows),),
-                )
-            )
-        if self._changed:
-            documents = [
-                (where, _text([(e.statement.sequence, *e.toggles) for e in held.entries]))
-                for where, held in self._changed.items()
-            ]
-            values = ", ".join(column.format(n, t) for n, t in enumerate(("bigint", "text")))
-            statements.append(
-                (
-                    f"INSERT INTO {self._documents} SELECT {values} FROM {each} WHERE true "
-                    "ON CONFLICT (digest) DO UPDATE SET statements = excluded.statements",
-                    (_text(documents),),
-                )
-            )
+        identities = [
+            (key, i.sequence, _text(i.voids) if i.voids else "") for key, i in self._new_identities.items()
+        ]
+        documents = [
+            (where, _text([(e.statement.sequence, *e.toggles) for e in held.entries]))
+            for where, held in self._changed.items()
+        ]
+        statements = [
+            *self._put_event.statements(self._event_rows),
+            *self._put_rejection.statements(self._rejection_rows),
+            *self._put_identity.statements(identities),
+            *self._put_document.statements(documents),
+        ]
         self._event_rows, self._rejection_rows = [], []
         self._new_identities, self._changed = {}, {}
         return statements + self.flags.take(sequence)
