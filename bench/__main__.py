@@ -10,11 +10,13 @@ from pathlib import Path
 from bench.catching_up import catching_up
 from bench.figures import Report, machine
 from bench.serving import batches_over_http, singles_over_http, visibility
+from bench.views import viewing
 from cli.simulation import events
 from cli.simulation.publishing import publish
 from cli.supervisor import Supervisor
 from infra.append import Appender
 from infra.durability import durability
+from infra.engine import Log
 from infra.jetstream import connect
 from infra.nats_server import NatsServer
 from infra.settings import Settings
@@ -22,7 +24,7 @@ from infra.stream import create_stream
 
 
 async def measure_log(report: Report, count: int, folder: Path) -> None:
-    """Fill a log with a simulated year, then catch up with it."""
+    """Fill a log with a simulated year, catch up with it, then ask the views."""
     with NatsServer.start(folder / "nats") as server:
         client = await connect(server.url, "bench")
         state = await create_stream(client)
@@ -35,6 +37,7 @@ async def measure_log(report: Report, count: int, folder: Path) -> None:
         await publish(Appender(client), events(1, events=count), batch=1000)
         await client.close()
         await catching_up(report, server.url, folder)
+        viewing(report, folder / "bench.db", Log(state.store_id, state.created))
 
 
 def measure_service(report: Report, count: int, folder: Path) -> None:
