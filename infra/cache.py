@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,6 +18,10 @@ R = TypeVar("R", bound=Row)
 HEAVY = 2
 _UNKNOWN: Any = object()
 _Held = dict[Key, Row | None]  # None: known to be absent
+_Changed = dict[type[Row], dict[Key, Row]]
+# Changed rows by range prefix, because the database does not have them yet.
+_Recent = dict[type[Row], dict[Key, dict[Key, Row]]]
+_NOTHING: dict[Key, Row] = {}
 
 
 class Cache:
@@ -50,12 +54,12 @@ class Cache:
     def drop(self) -> None:
         """Forget everything, changes too."""
         self._held: dict[type[Row], _Held] = {row: {} for row in self._codecs}
-        self._dirty: dict[type[Row], dict[Key, Row]] = {row: {} for row in self._codecs}
-        self._under_way: list[tuple[int, dict[type[Row], dict[Key, Row]]]] = []
-        # Changed rows by range prefix, because the database does not have them yet.
-        self._recent: dict[type[Row], dict[Key, dict[Key, Row]]] = {
-            row: defaultdict(dict) for row, width in self._scans.items() if width
-        }
+        self._dirty: _Changed = {row: {} for row in self._codecs}
+        self._under_way: list[tuple[int, _Changed, _Recent]] = []
+        self._recent = self._none_recent()
+
+    def _none_recent(self) -> _Recent:
+        return {row: {} for row, width in self._scans.items() if width}
 
     # what a fold sees
 
@@ -72,13 +76,16 @@ class Cache:
         changed = dirty.get(key)
         if changed is not None:
             return changed  # type: ignore[return-value]
-        found = self.read(row, *key)
+        held = self._held[row]
+        found = held.get(key, _UNKNOWN)
+        if found is _UNKNOWN:
+            found = self.read(row, *key)
         if found is None:
-            found = self._held[row][key] = row(*key)
+            found = held[key] = row(*key)
         dirty[key] = found
         if width := self._scans[row]:
-            self._recent[row][key[:width]][key] = found
-        return found
+            self._recent[row].setdefault(key[:width], {})[key] = found
+        return found  # type: ignore[no-any-return]
 
     def absent(self, row: type[Row], *key: Any) -> None:
         self._held[row].setdefault(key, None)
@@ -88,7 +95,7 @@ class Cache:
         key = self._codecs[kind].key(row)
         self._dirty[kind][key] = row
         if width := self._scans[kind]:
-            self._recent[kind][key[:width]][key] = row
+            self._recent[kind].setdefault(key[:width], {})[key] = row
 
     def range(self, row: type[R], *prefix: Any, since: Any = None, until: Any = None) -> Iterator[R]:
         assert len(prefix) == self._scans[row], f"{row.__name__} is scanned by {self._scans[row]} key fields"
@@ -99,7 +106,8 @@ class Cache:
             mine = held.get(key, stored)
             if mine is not None:
                 found[key] = mine
-        found.update(self._recent[row].get(prefix, {}))
+        for recent in (*[earlier for _, _, earlier in self._under_way], self._recent):
+            found.update(recent[row].get(prefix, _NOTHING))
         return select(found.items(), prefix, since, until)  # type: ignore[arg-type]
 
     # what the engine does
@@ -138,8 +146,8 @@ class Cache:
             statements += self._upsert[row].statements(stored)
             if gone:
                 statements.append((self._delete[row], (msgspec.json.encode(gone).decode(),)))
-        self._under_way.append((sequence, self._dirty))
-        self._dirty = {row: {} for row in self._codecs}
+        self._under_way.append((sequence, self._dirty, self._recent))
+        self._dirty, self._recent = {row: {} for row in self._codecs}, self._none_recent()
         return statements
 
     def committed(self, sequence: int) -> None:
@@ -148,15 +156,9 @@ class Cache:
             return
         while self._under_way and self._under_way[0][0] <= sequence:
             self._under_way.pop(0)
-        waiting = [self._dirty, *[changed for _, changed in self._under_way]]
         for row, held in self._held.items():
-            if self._scans[row]:
-                recent = self._recent[row] = defaultdict(dict)
-                for changed in waiting:
-                    for key, mine in changed[row].items():
-                        recent[key[: self._scans[row]]][key] = mine
             if (excess := len(held) - self._most[row]) > 0:
-                kept = [changed[row] for changed in waiting]
-                for key in list(held)[:excess]:
-                    if not any(key in changed for changed in kept):
+                waiting = self._dirty[row].keys() | set[Key]().union(*[c[row] for _, c, _ in self._under_way])
+                for key in list(islice(held, excess)):
+                    if key not in waiting:
                         del held[key]

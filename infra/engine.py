@@ -6,6 +6,7 @@ import decimal
 import time
 import traceback
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import msgspec
 from msgspec import Struct
@@ -222,7 +223,7 @@ class Engine:
         clock = time.perf_counter()
         keys, fold, cache = member.projection.keys, member.projection.fold, member.cache
         try:
-            cache.announce(key for change in mine for key in keys(change))
+            cache.announce(chain.from_iterable(map(keys, mine)))
             if (further := member.projection.further) is not None:
                 for wave in further(mine, cache):
                     cache.announce(wave)
