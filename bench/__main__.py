@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.catching_up import catching_up
 from bench.figures import Report, machine
-from bench.serving import batches_over_http, singles_over_http, visibility
+from bench.serving import batches_over_http, settled, singles_over_http, visibility
 from bench.views import viewing
 from cli.simulation import events
 from cli.simulation.publishing import publish
@@ -48,7 +48,9 @@ def measure_service(report: Report, count: int, folder: Path) -> None:
         it.await_health()
         api, nats = it.url, it.settings.nats
         asyncio.run(batches_over_http(report, api, nats, count))
+        asyncio.run(settled(api))
         asyncio.run(singles_over_http(report, api, min(count, 5_000)))
+        asyncio.run(settled(api))
         asyncio.run(visibility(report, api, 500))
 
 

@@ -51,6 +51,19 @@ def _is_json(body: bytes) -> bool:
     return True
 
 
+async def settled(api: str) -> None:
+    """Wait until everything sent is folded: a projector that catches up takes a whole core."""
+    async with httpx.AsyncClient(base_url=api, timeout=60) as client:
+        for _ in range(20):
+            health = (await client.get("/health")).json()
+            last = health["log"]["last_sequence"]
+            answer = await client.get(
+                "/assessment_inputs", params={"min_sequence": last, "wait": 30, "limit": 1}
+            )
+            if answer.status_code == 200:
+                return
+
+
 async def singles_over_http(report: Report, api: str, count: int, clients: int = 64) -> None:
     """Single events from 64 clients beside empty requests from the same clients."""
     limits = httpx.Limits(max_connections=clients)
