@@ -82,7 +82,12 @@ def listed(category: str, time: datetime) -> bytes:
 
 
 def aimed(target: str, **scope: str) -> bytes:
-    about = {"measure": "amount", "flow": "primary", "from_": MARCH, "to": f"{APRIL}T00:00:00+08:00"}
+    about: dict[str, Any] = {
+        "measure": "amount",
+        "flow": "primary",
+        "from_": MARCH,
+        "to": f"{APRIL}T00:00:00+08:00",
+    }
     return body("target.set.v1", target=target, value="200", currency="CNY", scope=scope, time=LATE, **about)
 
 

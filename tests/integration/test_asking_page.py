@@ -1,0 +1,43 @@
+"""What docs/asking.md says can be asked is answered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from tests.lab.events import body, log
+from tests.lab.site import fold, site
+
+PAGE = Path(__file__).parents[2] / "docs" / "asking.md"
+EXAMPLES = re.findall(r"^\| `(\w+)` \|.*\| `(/[^`]+)` \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient[Litestar]]:
+    path = tmp_path_factory.mktemp("asking") / "q.db"
+    fold(path, log([body("territory.defined.v1", territory="north", name="North")]))
+    with site(path) as client:
+        yield client
+
+
+def test_the_page_has_an_example_of_every_view_of_the_card() -> None:
+    assert {name for name, _ in EXAMPLES} >= {
+        *("sales", "dealer_sales", "targets", "target_history", "promotions", "assessments", "policies"),
+        *("receivables", "statements", "deliveries", "otif", "otif_orders", "dealers", "outlets"),
+        *("territories", "reps", "barred_orders", "territory_overlaps"),
+    }
+
+
+@pytest.mark.parametrize(("view", "address"), EXAMPLES)
+def test_an_example_of_the_page_is_answered(client: TestClient[Litestar], view: str, address: str) -> None:
+    answer = client.get(address, headers={"Accept": "application/json"})
+
+    assert address.startswith(f"/{view}?")
+    assert answer.status_code == 200, answer.text
