@@ -74,7 +74,7 @@ def _replace_one(data: st.DataObject, raw: Any) -> Any:
     return data.draw(json_values)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.data(), st.sampled_from(NAMES))
 def test_an_example_with_a_value_replaced_is_an_event_or_rejected(data: st.DataObject, name: str) -> None:
     raw = msgspec.json.decode(golden(name))
@@ -89,7 +89,7 @@ def test_an_example_with_a_value_replaced_is_an_event_or_rejected(data: st.DataO
         assert again == found
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data(), st.sampled_from(NAMES), st.binary(min_size=1, max_size=4))
 def test_an_example_with_bytes_overwritten_is_an_event_or_rejected(
     data: st.DataObject, name: str, patch: bytes

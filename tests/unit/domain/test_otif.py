@@ -283,7 +283,7 @@ rules = st.builds(
     tolerance_over=st.sampled_from((Decimal(0), Decimal("0.1"))),
     grace_minutes=st.sampled_from((0, 600)),
 )
-LAW = settings(max_examples=60, derandomize=True, database=None, deadline=None)
+LAW = settings(max_examples=30, derandomize=True, database=None, deadline=None)
 
 
 @LAW

@@ -164,7 +164,7 @@ def test_what_the_schema_accepts_the_decoder_refuses_only_for_rules_that_a_schem
     agrees()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data(), st.sampled_from(NAMES))
 def test_what_the_decoder_accepts_the_schema_accepts_after_one_value_is_replaced(
     data: st.DataObject, name: str
