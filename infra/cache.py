@@ -129,6 +129,11 @@ class Cache:
         for found in self._database.load(self._physical[row], codec, keys):
             held[codec.key(found)] = found
 
+    @property
+    def changed(self) -> int:
+        """Rows changed since the last call of `take`."""
+        return sum(map(len, self._dirty.values()))
+
     def take(self, sequence: int) -> list[Statement]:
         """The statements that store all changes since the last call, which belong to this sequence."""
         statements: list[Statement] = []

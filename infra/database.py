@@ -95,12 +95,12 @@ class Database:
     def _pragmas(self, connection: Any, record: Any) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in ("busy_timeout=5000", "cache_size=-32768", "temp_store=MEMORY"):
+        for pragma in ("busy_timeout=5000", "cache_size=-8192", "temp_store=MEMORY"):
             cursor.execute(f"PRAGMA {pragma}")
         if self.read_only:
             cursor.execute("PRAGMA query_only=1")
         else:
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=4000"):
+            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=16000"):
                 cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

@@ -32,7 +32,7 @@ from projections.flags import mark
 from projections.rows import TABLES
 
 ROWS = (EventRow, Rejection, EventFlag)
-IDENTITIES_KEPT = 50_000
+IDENTITIES_KEPT = 20_000
 AHEAD_US = AHEAD_MAX // timedelta(microseconds=1)
 _IDENTITY = (("digest", "integer"), ("sequence", "integer"), ("voids", "text"))
 _DOCUMENT = (("digest", "integer"), ("statements", "text"))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import decimal
+import gc
 import time
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import chain
 
 import msgspec
@@ -20,15 +22,18 @@ from infra.database import BUILDING, LIVE, RETIRED, STOPPED, Commit, Database, M
 from infra.documents import ROWS, Documents
 from infra.message import Message
 from infra.versions import stage_0_version, version
-from infra.writer import Writer
+from infra.writer import CommitFailedError, Writer
 from projections.documents import Change
 from projections.projection import Projection
 from projections.rows import TABLES, Row
 
 INDEX = "index"  # stage 0's own name among the positions
-ROWS_MAX = 16_000  # rows of one table kept in memory
-BYTES_MAX = 5_000_000  # bodies of documents kept in memory
-Failure = tuple[int, str]  # the last sequence before it, and what happened
+ROWS_MAX = 4_000  # rows of one table kept in memory
+BYTES_MAX = 2_500_000  # bodies of documents kept in memory
+EVENTS_MAX = (
+    4_000  # folded before they are committed: what many events change is then encoded and written once
+)
+CHANGED_MAX = 64_000  # rows changed before they are committed, where events are large
 REBUILD = "r"  # separates a rebuild's number from the version's hexadecimal digits
 
 
@@ -46,7 +51,7 @@ class Log(Struct, frozen=True):
 
 
 class Member(Struct):
-    """One version of a projection at work: its rows in memory and its place in the log."""
+    """One version of a projection at work: its rows in memory and its place in the database."""
 
     projection: Projection
     cache: Cache
@@ -68,12 +73,14 @@ class Engine:
         log: Log,
         *,
         rows_max: int = ROWS_MAX,
+        events_max: int = EVENTS_MAX,
     ) -> None:
         self.database = database
         self.log = log
         self._catalogue = catalogue
         self._projections = projections
         self._rows_max = rows_max
+        self._events_max = events_max
         self._joined = [row for p in projections for row in p.views if TABLES[row].sql]
         self._versions = {p.name: version(p) for p in projections}
         self.version = stage_0_version()
@@ -81,6 +88,7 @@ class Engine:
         self.seconds_by_projection = {p.name: 0.0 for p in projections}
         self._open()
         self._writer = Writer(database)
+        self._let_go = 0  # up to where memory was given up after a commit
 
     # opening
 
@@ -106,7 +114,15 @@ class Engine:
         if self.position.status == LIVE:
             with self.database.transaction() as run:
                 self.database.point_views(run, self.live_tables(), self._joined)
-        self._hashes = (bytes.fromhex(self.position.leaf), bytes.fromhex(self.position.chain) or START)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing is folded that was not handed to the writer."""
+        self._stored = self.position
+        #: What leaf and chain were at the stored position and at every sequence folded since.
+        self._hashes = [(bytes.fromhex(self.position.leaf), bytes.fromhex(self.position.chain) or START)]
+        self._changes: list[Change] = []
+        self._stopped: list[tuple[list[Statement], Move]] = []
 
     def _wanted(self, projection: Projection, found: Iterable[Position]) -> list[Position]:
         """The positions of a projection's present version and of its rebuilds; a new one where there is none."""
@@ -154,52 +170,40 @@ class Engine:
     def apply(self, messages: Sequence[Message]) -> None:
         """Fold messages that follow the position. What was folded before is skipped; a hole stops with LogError.
 
-        Returns before the batch is on disk: `sync` waits for that. Raises CommitFailedError where an earlier
-        batch was not written: then `reset` and read again from the position.
+        Returns before the messages are on disk: many are committed together, `sync` waits for all. Raises
+        CommitFailedError where an earlier commit failed: then `reset` and read again from the position.
         """
         fresh, newest = [], self.position.sequence
         for message in messages:  # a redelivery may begin anew within one batch
             if message.sequence > newest:
                 fresh.append(message)
                 newest = message.sequence
-        if not fresh:
-            return
+        if fresh:
+            with _collector_paused():
+                self._take_in(fresh)
+
+    def _take_in(self, fresh: Sequence[Message]) -> None:
         clock = time.perf_counter()
         hashes = self._hash(fresh)
         clock = self._spent("hash", clock)
         self._committed()
         with decimal.localcontext(EXACT):
             changes = self._documents.take_in(fresh)
-            clock = self._spent("decode", clock)
-            moves: list[Move] = []
-            statements: list[Statement] = []
-            last = fresh[-1].sequence
-            after = self._at(self.position, last, hashes[-1])
+            self._spent("decode", clock)
+            self._hashes += hashes
+            self.position = self._at(self.position, fresh[-1].sequence)
             for member in list(self.members):
-                stored, failure = self._fold(member, changes, last)
-                moved = self._at(member.position, last, hashes[-1])
-                if failure is not None:
-                    sequence, error = failure
-                    back = fresh[0].sequence - 1
-                    at = hashes[sequence - back - 1] if sequence > back else self._hashes
-                    moved = msgspec.structs.replace(
-                        self._at(member.position, sequence, at), status=STOPPED, error=error
-                    )
-                    self.members.remove(member)
-                statements.extend(stored)
-                moves.append(Move(member.position, moved))
-                member.position = moved
-        clock = time.perf_counter()
-        statements = [*self._documents.take(last), *statements]
-        moves.append(Move(self.position, after))
-        self.position, self._hashes = after, hashes[-1]
-        clock = self._spent("encode", clock)
-        self._writer.submit(last, Commit(statements, moves))
-        self._spent("write", clock)
+                self._fold(member, changes)
+            self._changes += changes
+            if (
+                self.position.sequence - self._stored.sequence >= self._events_max
+                or sum(member.cache.changed for member in self.members) >= CHANGED_MAX
+            ):
+                self._commit()
 
     def _hash(self, messages: Sequence[Message]) -> list[tuple[bytes, bytes]]:
         expected = self.position.sequence
-        chain = self._hashes[1]
+        chain = self._hashes[-1][1]
         hashes = []
         for message in messages:
             expected += 1
@@ -213,49 +217,51 @@ class Engine:
             hashes.append((mine, chain))
         return hashes
 
-    def _fold(
-        self, member: Member, changes: Sequence[Change], last: int
-    ) -> tuple[list[Statement], Failure | None]:
-        """Fold a batch; where a fold raises, fold what came before and say where it stopped and why."""
+    def _fold(self, member: Member, changes: Sequence[Change]) -> None:
+        """Fold a batch of the main group; a fold that raises is a bug, which stops its projection and no other."""
+        try:
+            self._fold_changes(member, changes)
+        except Exception:
+            self._stop(member, [*self._changes, *changes])
+
+    def _fold_changes(self, member: Member, changes: Sequence[Change]) -> None:
         mine = [change for change in changes if change.kind in member.projection.kinds]
         if not mine:
-            return member.cache.take(last), None
+            return
         clock = time.perf_counter()
         keys, fold, cache = member.projection.keys, member.projection.fold, member.cache
-        try:
-            cache.announce(chain.from_iterable(map(keys, mine)))
-            if (further := member.projection.further) is not None:
-                for wave in further(mine, cache):
-                    cache.announce(wave)
-            clock = self._spent("load", clock)
-            for change in mine:
-                fold(change, cache)
-            now = self._spent("fold", clock)
-            self.seconds_by_projection[member.projection.name] += now - clock
-            statements = cache.take(last)
-            self._spent("encode", now)
-        except (
-            Exception
-        ):  # a bug in a fold, or a figure that no column holds, stops that projection and no other
-            return self._fold_until_failure(member, mine)
-        return statements, None
+        cache.announce(chain.from_iterable(map(keys, mine)))
+        if (further := member.projection.further) is not None:
+            for wave in further(mine, cache):
+                cache.announce(wave)
+        clock = self._spent("load", clock)
+        for change in mine:
+            fold(change, cache)
+        now = self._spent("fold", clock)
+        self.seconds_by_projection[member.projection.name] += now - clock
+
+    def _stop(self, member: Member, changes: Sequence[Change]) -> None:
+        """Take a member out of the main group, at the last event before the one that it cannot fold."""
+        statements, sequence, error = self._fold_until_failure(member, changes)
+        moved = self._at(member.position, sequence)
+        moved = msgspec.structs.replace(moved, status=STOPPED, error=error)
+        self._stopped.append((statements, Move(member.position, moved)))
+        self.members.remove(member)
 
     def _fold_until_failure(
         self, member: Member, changes: Sequence[Change]
-    ) -> tuple[list[Statement], Failure]:
-        error, good = "", len(changes)
+    ) -> tuple[list[Statement], int, str]:
+        """What the changes before the one that fails store, the last sequence before it, and what happened."""
+        mine = [change for change in changes if change.kind in member.projection.kinds]
+        error, good = "", len(mine)
         statements: list[Statement] = []
         for attempt in range(2):  # the first finds the event, the second leaves nothing of it in the cache
             self._writer.drain()
             member.cache.drop()
             statements.clear()
-            for number, change in enumerate(changes[:good]):
+            for number, change in enumerate(mine[:good]):
                 try:
-                    member.cache.announce(member.projection.keys(change))
-                    if (further := member.projection.further) is not None:
-                        for wave in further([change], member.cache):
-                            member.cache.announce(wave)
-                    member.projection.fold(change, member.cache)
+                    self._fold_changes(member, [change])
                     statements += member.cache.take(change.event.sequence)
                 except Exception:
                     assert attempt == 0, "folds are pure: what worked once works again"
@@ -263,34 +269,70 @@ class Engine:
                     error = f"{event.type} at sequence {event.sequence}:\n{traceback.format_exc()}"
                     good = number
                     break
-        if good == len(changes):
+        if good == len(mine):
             raise AssertionError(
                 f"{member.projection.name}: a fold failed once and not again: it is not pure"
             )
-        return statements, (changes[good].event.sequence - 1, error)
+        return statements, mine[good].event.sequence - 1, error
 
-    def _at(self, position: Position, sequence: int, hashes: tuple[bytes, bytes]) -> Position:
+    def _at(self, position: Position, sequence: int) -> Position:
+        """A position moved to a sequence that was folded since the last commit."""
+        here, chained = self._hashes[sequence - self._stored.sequence]
         return msgspec.structs.replace(
-            position, sequence=sequence, leaf=hashes[0].hex(), chain=hashes[1].hex(), error=""
+            position, sequence=sequence, leaf=here.hex(), chain=chained.hex(), error=""
         )
+
+    def _commit(self) -> None:
+        """Hand all that is folded to the writer."""
+        last = self.position.sequence
+        if last == self._stored.sequence:
+            return
+        clock = time.perf_counter()
+        statements = self._documents.take(last)
+        for member in list(self.members):
+            try:
+                statements += member.cache.take(last)
+            except Exception:  # a figure that no column holds
+                self._stop(member, self._changes)
+        moves = [Move(self._stored, self.position)]
+        for stored, move in self._stopped:
+            statements += stored
+            moves.append(move)
+        for member in self.members:
+            moved = self._at(member.position, last)
+            moves.append(Move(member.position, moved))
+            member.position = moved
+        self._begin()
+        clock = self._spent("encode", clock)
+        self._writer.submit(last, Commit(statements, moves))
+        self._spent("write", clock)
 
     def _committed(self) -> None:
         done = self._writer.committed
+        if done == self._let_go:
+            return
+        self._let_go = done
         self._documents.committed(done)
         for member in self.members:
             member.cache.committed(done)
 
     def sync(self) -> None:
-        """Wait until everything applied is on disk. Raises CommitFailedError."""
+        """Commit everything applied and wait until it is on disk. Raises CommitFailedError."""
+        with decimal.localcontext(EXACT):
+            self._commit()
         self._writer.drain()
         self._committed()
 
     def reset(self) -> None:
         """After a failed commit: forget what is in memory, go back to what the database says."""
         self._writer.reset()
+        self._let_go = 0
         self._open()
 
     def close(self) -> None:
+        """Commit what is folded, unless a commit failed before."""
+        with suppress(CommitFailedError), decimal.localcontext(EXACT):
+            self._commit()
         self._writer.close()
 
     @property
@@ -314,14 +356,17 @@ class Engine:
         until = self.position.sequence
         with decimal.localcontext(EXACT):
             reached, changes = self._documents.replay(member.position.sequence, until, limit)
-            statements, failure = self._fold(member, changes, reached)
             moved = msgspec.structs.replace(member.position, sequence=reached, leaf="", chain="", error="")
-            if failure is not None:
-                moved = msgspec.structs.replace(moved, sequence=failure[0], status=STOPPED, error=failure[1])
+            try:
+                self._fold_changes(member, changes)
+                statements = member.cache.take(reached)
+            except Exception:
+                statements, sequence, error = self._fold_until_failure(member, changes)
+                moved = msgspec.structs.replace(moved, sequence=sequence, status=STOPPED, error=error)
         self.database.commit(Commit(statements, (Move(member.position, moved),)))
         member.cache.committed(moved.sequence)
         member.position = moved
-        if failure is not None:
+        if moved.error:
             self.behind.remove(member)
         elif reached == until:
             self._join(member)
@@ -363,10 +408,15 @@ class Engine:
                     self.behind.append(Member(projection, cache, position))
 
     def note_error(self, error: str) -> None:
-        """Write down why the projector stops, for /health to show."""
+        """Write down why the projector stops, for /health to show; what was folded before it is kept."""
+        try:
+            self.sync()
+        except CommitFailedError:
+            self.reset()
         noted = msgspec.structs.replace(self.position, error=error)
         with self.database.transaction() as run:
             self.database.move(run, Move(self.position, noted))
+        self.position = self._stored = noted
 
     def promote(self) -> None:
         """A new version of stage 0 has caught up with the log: let it and its members serve instead of the old."""
@@ -384,7 +434,7 @@ class Engine:
                 self.database.move(run, Move(position, msgspec.structs.replace(position, status=RETIRED)))
             live = msgspec.structs.replace(self.position, status=LIVE)
             self.database.move(run, Move(self.position, live))
-            self.position = live
+            self.position = self._stored = live
             for member in self.members:
                 live = msgspec.structs.replace(member.position, status=LIVE)
                 self.database.move(run, Move(member.position, live))
@@ -407,6 +457,18 @@ class Engine:
                 continue
             tables.extend((row, version) for row in projection.rows)
         return tables
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Half a million objects live as long as a batch and form no cycles: walking through them cost a twelfth."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def insert_position(database: Database, position: Position) -> None:

@@ -13,7 +13,7 @@ from infra.database import Sql, Statement, quoted
 
 Values = tuple[Any, ...]
 # SQLite takes 32,766; more of them in one statement cost more than they save.
-PARAMETERS_MAX = 8_000
+PARAMETERS_MAX = 2_000
 
 
 class Upsert:

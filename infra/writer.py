@@ -15,7 +15,7 @@ class CommitFailedError(Exception):
 class Writer:
     """Commits batches in the order given. After a failure nothing more is written until `reset`."""
 
-    def __init__(self, database: Database, *, depth: int = 2) -> None:
+    def __init__(self, database: Database, *, depth: int = 1) -> None:
         self._database = database
         self._queue: queue.Queue[tuple[int, Commit] | None] = queue.Queue(depth)
         self._failure: BaseException | None = None

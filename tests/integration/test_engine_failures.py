@@ -104,7 +104,7 @@ def test_after_a_failed_commit_the_log_is_folded_again_from_what_is_on_disk(
     scratch: Scratch, falters: int
 ) -> None:
     database = database_on(scratch.new(), Faltering)
-    engine = Engine(database, CATALOGUE, CORE, LOG)
+    engine = Engine(database, CATALOGUE, CORE, LOG, events_max=1)
     database.falters = falters
 
     with pytest.raises(CommitFailedError):
@@ -208,10 +208,11 @@ BROKEN = [
 
 @pytest.mark.parametrize("broken", BROKEN)
 @pytest.mark.parametrize("size", [1, 3, len(EVENTS)])
+@pytest.mark.parametrize("committed", [1, 4, len(EVENTS)])
 def test_a_fold_that_raises_stops_its_projection_before_the_event_and_no_other(
-    scratch: Scratch, broken: Projection, size: int
+    scratch: Scratch, broken: Projection, size: int, committed: int
 ) -> None:
-    engine = engine_on(scratch.new(), _with(broken))
+    engine = engine_on(scratch.new(), _with(broken), events_max=committed)
     for start in range(0, len(EVENTS), size):
         engine.apply(EVENTS[start : start + size])
     engine.sync()

@@ -21,6 +21,7 @@ FEW = settings(LAW, max_examples=2)  # with every projection there is
 Published = list[tuple[str, bytes]]
 logs = noisy(most=25)
 cuts = st.lists(st.integers(0, 99), max_size=6)
+commits = st.integers(1, 9)  # events folded before they are committed
 
 
 @LAW
@@ -30,7 +31,7 @@ def test_any_split_into_batches_gives_the_same_tables(
 ) -> None:
     log = messages(published)
 
-    one_by_one = folded(scratch.new(), [[message] for message in log])
+    one_by_one = folded(scratch.new(), [[message] for message in log], events_max=1)
 
     assert folded(scratch.new(), [log]) == folded(scratch.new(), split(log, ends)) == one_by_one
 
@@ -47,7 +48,8 @@ def test_messages_delivered_again_change_nothing(scratch: Scratch, published: Pu
         again = data.draw(st.integers(start, done))
         batches.append([*log[start:done], *log[start:again]])  # overlapping, and again within the batch
 
-    assert folded(scratch.new(), batches) == folded(scratch.new(), [log])
+    often = folded(scratch.new(), batches, events_max=data.draw(commits))
+    assert often == folded(scratch.new(), [log])
 
 
 @LAW
@@ -111,15 +113,16 @@ def test_duplicates_sent_later_change_only_the_index(
 
 
 @FEW
-@given(published=logs, ends=cuts)
-def test_every_projection_is_the_same_however_the_log_is_split(
-    scratch_of_all: Scratch, published: Published, ends: list[int]
+@given(published=logs, ends=cuts, events=commits)
+def test_every_projection_is_the_same_however_the_log_is_split_and_committed(
+    scratch_of_all: Scratch, published: Published, ends: list[int], events: int
 ) -> None:
     log = messages(published)
 
     whole = folded(scratch_of_all.new(), [log], projections=PROJECTIONS)
 
-    assert folded(scratch_of_all.new(), split(log, ends), projections=PROJECTIONS) == whole
+    parts = folded(scratch_of_all.new(), split(log, ends), projections=PROJECTIONS, events_max=events)
+    assert parts == whole
 
 
 @FEW
