@@ -5,22 +5,25 @@ from __future__ import annotations
 import argparse
 import asyncio
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
-from bench.catching_up import catching_up
+from bench.catching_up import catching_up, fill
 from bench.figures import Report, machine
 from bench.serving import batches_over_http, settled, singles_over_http, visibility
 from bench.views import viewing
-from cli.simulation import events
-from cli.simulation.publishing import publish
 from cli.supervisor import Supervisor
-from infra.append import Appender
 from infra.durability import durability
 from infra.engine import Log
 from infra.jetstream import connect
 from infra.nats_server import NatsServer
 from infra.settings import Settings
 from infra.stream import create_stream
+
+T = TypeVar("T")
 
 
 async def measure_log(report: Report, count: int, folder: Path) -> None:
@@ -34,10 +37,16 @@ async def measure_log(report: Report, count: int, folder: Path) -> None:
             f"{report.machine}\n{report.durability}\nfilling a log with {count:,} simulated events",
             flush=True,
         )
-        await publish(Appender(client), events(1, events=count), batch=1000)
         await client.close()
-        await catching_up(report, server.url, folder)
+        _apart(fill, server.url, count)
+        report.figures += _apart(catching_up, Report("", "", []), server.url, folder).figures
         viewing(report, folder / "bench.db", Log(state.store_id, state.created))
+
+
+def _apart(work: Callable[..., T], *arguments: object) -> T:
+    """Do it in a process of its own, so that the memory it takes is its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(work, *arguments).result()
 
 
 def measure_service(report: Report, count: int, folder: Path) -> None:

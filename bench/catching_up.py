@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 from pathlib import Path
 from time import perf_counter
 
 from bench.figures import Report
 from bench.raw import raw_pull
+from cli.simulation import events
+from cli.simulation.publishing import publish
 from consumers.projector import spare_the_collector
 from domain.catalogue import Rejected
 from domain.envelope import Envelope
 from domain.event_types import CATALOGUE
+from infra.append import Appender
 from infra.database import Database
 from infra.engine import Engine, Log
 from infra.jetstream import connect
@@ -31,16 +35,34 @@ def _bytes_of(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.glob("bench.db*"))
 
 
-async def catching_up(report: Report, url: str, folder: Path) -> None:
-    """Pull and decode everything, then pull and fold everything; the second as a ratio of the first."""
-    pulled = await raw_pull(url, lambda body: body)
-    report.add("pull alone", pulled, "events/s")
+def fill(url: str, count: int) -> None:
+    """Append a simulated year."""
+
+    async def append() -> None:
+        client = await connect(url, "bench")
+        await publish(Appender(client), events(1, events=count), batch=1000)
+        await client.close()
+
+    asyncio.run(append())
+
+
+def catching_up(report: Report, url: str, folder: Path) -> Report:
+    """Pull and decode everything, then pull and fold everything; the second as a ratio of the first.
+
+    To be called in a process of its own: the memory is that of the whole process.
+    """
+    asyncio.run(_catch_up(report, url, folder))
+    return report
+
+
+async def _catch_up(report: Report, url: str, folder: Path) -> None:
+    spare_the_collector()
+    report.add("pull alone", await raw_pull(url, lambda body: body), "events/s")
     raw = await raw_pull(url, _decode)
     report.add("pull and decode", raw, "events/s")
     client = await connect(url, "bench")
     state = await stream_state(client)
     database = Database(f"sqlite:///{folder / 'bench.db'}")
-    spare_the_collector()
     engine = Engine(database, CATALOGUE, PROJECTIONS, Log(state.store_id, state.created))
     began = perf_counter()
     async with Reader(client, until=state.last_sequence) as reader:
