@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -24,6 +24,7 @@ from infra.documents import same_content
 
 Status = Literal["accepted", "duplicate", "invalid", "not_understood", "conflict", "retry"]
 DECISIONS = "decisions"
+TOGETHER_MAX = 1000  # events of several requests that are judged together
 
 
 class Entry(Struct, frozen=True):
@@ -57,32 +58,86 @@ class Sent(Struct):
     places: list[tuple[int, Sound]]
 
 
+class Asked(Struct, frozen=True):
+    """The events of one request, and the answer that it waits for."""
+
+    bodies: Sequence[bytes]
+    family: str
+    answer: asyncio.Future[list[Entry]]
+
+
 class Intake:
-    """The way in over HTTP: the same checks as the projector's, before anything is appended."""
+    """The way in over HTTP: the same checks as the projector's, before anything is appended.
+
+    Requests that come while others are judged are judged together: one look into the index for all of them, and
+    one write. A request by itself waits for nobody.
+    """
 
     def __init__(self, catalogue: Catalogue, index: Index, link: Link, metrics: Metrics) -> None:
         self._catalogue = catalogue
         self._index = index
         self._link = link
         self._metrics = metrics
+        self._waiting: deque[Asked] = deque()
+        self._judging: asyncio.Task[None] | None = None
+        self._storing: set[asyncio.Task[None]] = set()
 
     async def take(self, bodies: Sequence[bytes], family: str = "") -> list[Entry]:
         """Judge and store events; the answer has one entry per event, in order.
 
         `family` is named where a type has several; a void goes where the event went that it withdraws.
         """
-        entries, sent = await asyncio.to_thread(self._judge, bodies, family)
-        outcomes = await self._append([one.outgoing for one in sent])
-        for one, outcome in zip(sent, outcomes, strict=True):
-            for place, sound in one.places:
-                entries[place] = _entry(one.sound, sound, outcome)
-        done = [entries[place] for place in range(len(bodies))]
+        asked = Asked(bodies, family, asyncio.get_running_loop().create_future())
+        self._waiting.append(asked)
+        if self._judging is None:
+            self._judging = asyncio.create_task(self._judge_all())
+        done = await asked.answer
         for status, count in Counter(entry.status for entry in done).items():
             self._metrics.events.labels(status).inc(count)
         return done
 
-    def _judge(self, bodies: Sequence[bytes], family: str) -> tuple[dict[int, Entry], list[Sent]]:
+    async def _judge_all(self) -> None:
+        try:
+            while self._waiting:
+                group = self._gather()
+                try:
+                    entries, sent = await asyncio.to_thread(self._judge, group)
+                except Exception as error:  # each of them hears of it; who comes next is judged anew
+                    _fail(group, error)
+                    continue
+                storing = asyncio.create_task(self._store(group, entries, sent))
+                self._storing.add(storing)
+                storing.add_done_callback(self._storing.discard)
+        finally:
+            self._judging = None
+
+    def _gather(self) -> list[Asked]:
+        group = [self._waiting.popleft()]
+        count = len(group[0].bodies)
+        while self._waiting and (count := count + len(self._waiting[0].bodies)) <= TOGETHER_MAX:
+            group.append(self._waiting.popleft())
+        return group
+
+    async def _store(self, group: Sequence[Asked], entries: dict[int, Entry], sent: list[Sent]) -> None:
+        try:
+            outcomes = await self._append([one.outgoing for one in sent])
+        except Exception as error:
+            _fail(group, error)
+            return
+        for one, outcome in zip(sent, outcomes, strict=True):
+            for place, sound in one.places:
+                entries[place] = _entry(one.sound, sound, outcome)
+        place = 0
+        for asked in group:
+            done = [entries[place + number] for number in range(len(asked.bodies))]
+            place += len(asked.bodies)
+            if not asked.answer.done():  # a caller that gave up
+                asked.answer.set_result(done)
+
+    def _judge(self, group: Sequence[Asked]) -> tuple[dict[int, Entry], list[Sent]]:
         """What is answered without the log, by place, and what goes to it."""
+        bodies = [body for asked in group for body in asked.bodies]
+        families = [asked.family for asked in group for _ in asked.bodies]
         looked = [self._look(body) for body in bodies]
         sound = [one for one in looked if isinstance(one, Sound)]
         named = [(d.source, d.id) for d in (one.event.data for one in sound) if isinstance(d, EventVoided)]
@@ -97,7 +152,7 @@ class Intake:
             elif one.identity in sent:
                 sent[one.identity].places.append((place, one))
             else:
-                outgoing = self._outgoing(one, family, held)
+                outgoing = self._outgoing(one, families[place], held)
                 if isinstance(outgoing, Problem):
                     entries[place] = _refused(outgoing)
                 else:
@@ -157,6 +212,12 @@ class Intake:
             return [error] * len(outgoing)
         self._metrics.appended(began)
         return receipts
+
+
+def _fail(group: Sequence[Asked], error: Exception) -> None:
+    for asked in group:
+        if not asked.answer.done():
+            asked.answer.set_exception(error)
 
 
 def _entry(first: Sound, sound: Sound, outcome: Receipt | QudaoError) -> Entry:
