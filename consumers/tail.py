@@ -33,6 +33,9 @@ Verify = Callable[[], Awaitable[None]]
 SILENT_SECONDS = 2.0
 RETRY_SECONDS = 0.2
 IDLE_SECONDS = 60
+IDLE_PULL_SECONDS = 0.5  # how long a pull waits for a first message; an end that is asked for waits as long
+LINGER_SECONDS = 0.002  # what a first message waits for others
+FETCH_SECONDS = 0.001  # FastStream would go on fetching until it is over; what one fetch brings is enough
 
 
 def log_broker(url: str, name: str) -> NatsBroker:
@@ -58,7 +61,6 @@ async def tail(
     *,
     verify: Verify | None = None,
     batch_max: int = 1000,
-    batch_seconds: float = 0.02,
     silent_seconds: float = SILENT_SECONDS,
 ) -> None:
     """Hand every message after a position to `handle`, once, in order, until cancelled.
@@ -76,7 +78,7 @@ async def tail(
         subscriber = broker.subscriber(
             SUBJECTS[0],
             stream=JStream(STREAM, declare=False),  # declaring would change the stream
-            pull_sub=PullSub(batch=True, batch_size=batch_max, timeout=batch_seconds),
+            pull_sub=PullSub(batch=True, batch_size=batch_max, timeout=FETCH_SECONDS),
             config=_from_sequence(end.handled + 1),
             decoder=_raw,
             persistent=False,
@@ -86,7 +88,7 @@ async def tail(
         try:
             await subscriber.start()
             subscribed = True
-            _report_loss(subscriber.subscription, end)
+            _ask_promptly(subscriber.subscription, end)
             await _watch(broker, end, silent_seconds)
         except nats.errors.Error as error:  # the server is away, or not yet ready
             if not subscribed or broker.connection.is_closed:
@@ -196,14 +198,21 @@ async def _watch(broker: NatsBroker, end: _End, silent_seconds: float) -> None:
             return
 
 
-def _report_loss(subscription: JetStreamContext.PullSubscription | None, end: _End) -> None:
-    """Let a consumer that is gone be known at once; FastStream drops the error and asks again, unpausing."""
+def _ask_promptly(subscription: JetStreamContext.PullSubscription | None, end: _End) -> None:
+    """Wait for one message and take what comes with it; nats-py waits until a batch is full or its time over.
+
+    A consumer that is gone is known at once; FastStream drops the error and asks again, unpausing.
+    """
     assert subscription is not None
     fetch = subscription.fetch
 
-    async def watched(batch: int = 1, timeout: float | None = 5, heartbeat: float | None = None) -> list[Msg]:  # noqa: ASYNC109
+    async def prompt(batch: int = 1, timeout: float | None = 5, heartbeat: float | None = None) -> list[Msg]:  # noqa: ASYNC109
         try:
-            return await fetch(batch, timeout, heartbeat)
+            first = await fetch(1, IDLE_PULL_SECONDS, heartbeat)
+            try:
+                return [*first, *await fetch(batch - 1, LINGER_SECONDS, heartbeat)]
+            except TimeoutError:
+                return first
         except (ConnectionClosedError, ServiceUnavailableError):
             end.lose()
             await asyncio.sleep(RETRY_SECONDS)
@@ -213,7 +222,7 @@ def _report_loss(subscription: JetStreamContext.PullSubscription | None, end: _E
         ) as error:  # nats-py lets asyncio's own slip through, which FastStream does not know
             raise nats.errors.TimeoutError from error
 
-    subscription.fetch = watched  # type: ignore[method-assign]
+    subscription.fetch = prompt  # type: ignore[method-assign]
 
 
 def _from_sequence(sequence: int) -> ConsumerConfig:
