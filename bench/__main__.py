@@ -7,6 +7,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+from bench.asking import asking
 from bench.catching_up import catching_up
 from bench.figures import Report, machine
 from bench.serving import batches_over_http, settled, singles_over_http, visibility
@@ -24,7 +25,7 @@ from infra.stream import create_stream
 
 
 async def measure_log(report: Report, count: int, folder: Path) -> None:
-    """Fill a log with a simulated year, catch up with it, then ask the views."""
+    """Fill a log with a simulated year, catch up with it, then ask over HTTP and without."""
     with NatsServer.start(folder / "nats") as server:
         client = await connect(server.url, "bench")
         state = await create_stream(client)
@@ -37,6 +38,7 @@ async def measure_log(report: Report, count: int, folder: Path) -> None:
         await publish(Appender(client), events(1, events=count), batch=1000)
         await client.close()
         await catching_up(report, server.url, folder)
+        asking(report, folder / "bench.db", server.url)
         viewing(report, folder / "bench.db", Log(state.store_id, state.created))
 
 
