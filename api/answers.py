@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from urllib.parse import urlencode
 
-import msgspec
 from litestar import Response
 from litestar.datastructures import Headers
 
@@ -16,6 +15,7 @@ from api.fields import Shown, instant_text
 from api.problems import Problem
 from api.query import parameters
 from api.reading import Page, shown
+from api.rows import rows_json
 from api.views import View
 
 JSON, CSV, HTML = "application/json", "text/csv", "text/html"
@@ -67,34 +67,41 @@ def answer_page(
     view: View, page: Page, format: str, path: str, query: bytes, headers: Headers
 ) -> Response[bytes]:
     """A page of rows or of sums."""
-    rows = shown(page)
     following = _following(query, page.next)
     extra: dict[str, str] = {}
     if page.next:
         extra["Link"] = f'<{path}?{following}>; rel="next"'
     if format == "csv":
-        body = sheets.sheet(page.fields, rows)
+        body = sheets.sheet(page.fields, shown(page))
         extra["Content-Disposition"] = f'inline; filename="{view.name}.csv"'
     elif format == "html":
+        rows = shown(page)
         linked, addresses = _addresses(view, page, rows, query)
         body = _html_page(view, page, pages.table(page.fields, rows, addresses, linked), following)
     else:
-        body = msgspec.json.encode({"items": rows, "next": page.next})
+        body = page_json(page)
     return answer(body, format, page, headers, extra)
 
 
 def answer_row(view: View, page: Page, format: str, headers: Headers) -> Response[bytes]:
     """One row."""
-    [row] = shown(page)
     if format == "csv":
-        body = sheets.sheet(page.fields, [row])
+        body = sheets.sheet(page.fields, shown(page))
     elif format == "html":
         title = " · ".join(view.key_texts(page.rows[0][: len(view.key)]))
         about = f"<h1>{escape(title)}</h1>{_about(view)}"
+        [row] = shown(page)
         body = pages.page(title, about + pages.record(page.fields, row))
     else:
-        body = msgspec.json.encode(row)
+        [row_json] = rows_json(page.fields, page.rows)
+        body = row_json.encode()
     return answer(body, format, page, headers, {})
+
+
+def page_json(page: Page) -> bytes:
+    """A page as it is answered in JSON."""
+    following = "null" if page.next is None else f'"{page.next}"'
+    return f'{{"items":[{",".join(rows_json(page.fields, page.rows))}],"next":{following}}}'.encode()
 
 
 def answer(body: bytes, format: str, page: Page, headers: Headers, extra: dict[str, str]) -> Response[bytes]:

@@ -87,6 +87,11 @@ def instant_text(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
 
 
+def stored_instant_text(stored: int) -> str:
+    """The same of a stored instant."""
+    return from_microseconds(stored).isoformat()[:-6] + "Z"
+
+
 def read_instant(said: str) -> datetime:
     """Read RFC 3339 with an offset; a `+` that a query made a space is a `+` again. Raises ValueError."""
     said = said.replace(" ", "+")
@@ -136,7 +141,7 @@ _SHOW: dict[str, Callable[[Any], Shown]] = {
     "integer": int,
     "boolean": bool,
     "decimal": decimal_text,
-    "instant": lambda value: from_microseconds(value).isoformat()[:-6] + "Z",
+    "instant": stored_instant_text,
     "day": str,
     "json": lambda value: Raw(value.encode()),
 }

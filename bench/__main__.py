@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
+from bench.asking import asking
 from bench.catching_up import catching_up, fill
 from bench.figures import Report, machine
 from bench.serving import batches_over_http, settled, singles_over_http, visibility
@@ -27,7 +28,7 @@ T = TypeVar("T")
 
 
 async def measure_log(report: Report, count: int, folder: Path) -> None:
-    """Fill a log with a simulated year, catch up with it, then ask the views."""
+    """Fill a log with a simulated year, catch up with it, then ask over HTTP and without."""
     with NatsServer.start(folder / "nats") as server:
         client = await connect(server.url, "bench")
         state = await create_stream(client)
@@ -40,6 +41,7 @@ async def measure_log(report: Report, count: int, folder: Path) -> None:
         await client.close()
         _apart(fill, server.url, count)
         report.figures += _apart(catching_up, Report("", "", []), server.url, folder).figures
+        asking(report, folder / "bench.db", server.url)
         viewing(report, folder / "bench.db", Log(state.store_id, state.created))
 
 

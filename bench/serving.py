@@ -105,7 +105,7 @@ async def singles_over_http(report: Report, api: str, count: int, clients: int =
 async def visibility(report: Report, api: str, count: int) -> None:
     """From sending an event to reading a page that knows it, one after the other."""
     bodies = [event.body for event in islice(events(13, events=count), count)]
-    waited, read = [], []
+    waited = []
     async with httpx.AsyncClient(base_url=api, timeout=60) as client:
         for body in bodies:
             began = perf_counter()
@@ -115,10 +115,5 @@ async def visibility(report: Report, api: str, count: int) -> None:
             sequence = answer.json()["sequence"]
             await client.get("/orders", params={"min_sequence": sequence, "limit": 1})
             waited.append(perf_counter() - began)
-        for _ in range(200):
-            began = perf_counter()
-            await client.get("/orders", params={"limit": 100})
-            read.append(perf_counter() - began)
     report.add("send to visible, median", median(waited) * 1000, "ms")
     report.add("send to visible, p99", quantiles(waited, n=100)[98] * 1000, "ms", most=50)
-    report.add("a page of 100 rows, p99", quantiles(read, n=100)[98] * 1000, "ms", most=10)

@@ -75,17 +75,14 @@ KEY = ("dealer", "day", "rep", "territory", "currency")
 FIGURES = tuple(name for name in DealerDay.__struct_fields__ if name not in (*KEY, "lines"))
 
 # Whose a sale was is asked of the intervals and not stored with it: an assignment dated back needs no rebuild, and
-# one that begins today leaves past sales where they were.
-_TERRITORY = "COALESCE(NULLIF(s.territory, ''), h.territory, '')"
-_REP = "COALESCE(NULLIF(s.rep, ''), rd.rep, rt.rep, '')"
-_HELD = f"""
-LEFT JOIN territory_holdings h
-  ON s.territory = '' AND h.dealer = s.dealer AND h.from_day <= s.day AND s.day < h.to_day
-LEFT JOIN rep_holdings rd
-  ON s.rep = '' AND rd.kind = 'dealer' AND rd.target = s.dealer AND rd.from_day <= s.day AND s.day < rd.to_day
-LEFT JOIN rep_holdings rt
-  ON s.rep = '' AND rt.kind = 'territory' AND rt.target = {_TERRITORY}
-  AND rt.from_day <= s.day AND s.day < rt.to_day"""
+# one that begins today leaves past sales where they were. It is asked of each row where it is wanted, and of none
+# where it is not: joined, the intervals cost every sum twice its time. A day lies in one interval at most.
+_TERRITORY = """COALESCE(NULLIF(s.territory, ''), (SELECT h.territory FROM territory_holdings h
+  WHERE h.dealer = s.dealer AND h.from_day <= s.day AND s.day < h.to_day), '')"""
+_HOLDER = """SELECT r.rep FROM rep_holdings r
+  WHERE r.kind = '{0}' AND r.target = {1} AND r.from_day <= s.day AND s.day < r.to_day"""
+_REP = f"""COALESCE(NULLIF(s.rep, ''), ({_HOLDER.format("dealer", "s.dealer")}),
+  ({_HOLDER.format("territory", _TERRITORY)}), '')"""
 _SUMS = ", ".join(f"s.{name}" for name in FIGURES)
 
 
@@ -93,7 +90,7 @@ _SUMS = ", ".join(f"s.{name}" for name in FIGURES)
     "dealer_sales",
     key=("dealer", "day", "stated_rep", "stated_territory", "currency"),
     sql=f"SELECT s.dealer, s.day, s.rep, s.territory, s.currency, {_REP}, {_TERRITORY}, {_SUMS} "
-    f"FROM dealer_days s {_HELD}",
+    "FROM dealer_days s",
 )
 class DealerSale(Row):
     """A dealer's sales of one day, all products together, with the rep and the territory they belong to."""
@@ -130,7 +127,7 @@ class DealerSale(Row):
     key=("dealer", "day", "sku", "stated_rep", "stated_territory", "currency"),
     sql=f"SELECT s.dealer, s.day, s.sku, s.rep, s.territory, s.currency, {_REP}, {_TERRITORY}, "
     f"COALESCE(p.name, ''), COALESCE(p.category, ''), {_SUMS} "
-    f"FROM sales_days s {_HELD} LEFT JOIN products p ON p.sku = s.sku",
+    "FROM sales_days s LEFT JOIN products p ON p.sku = s.sku",
     coarser="dealer_sales",
 )
 class Sale(Row):
