@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from html import escape
 from urllib.parse import urlencode
 
@@ -77,13 +78,14 @@ def answer_page(
     elif format == "html":
         rows = shown(page)
         linked, addresses = _addresses(view, page, rows, query)
-        body = _html_page(view, page, pages.table(page.fields, rows, addresses, linked), following)
+        why = _why(query) if view.explained and linked == view.key else ""
+        body = _html_page(view, page, pages.table(page.fields, rows, addresses, linked, why), following)
     else:
         body = page_json(page)
-    return answer(body, format, page, headers, extra)
+    return answer(body, format, page.sequence, page.at, headers, extra)
 
 
-def answer_row(view: View, page: Page, format: str, headers: Headers) -> Response[bytes]:
+def answer_row(view: View, page: Page, format: str, query: bytes, headers: Headers) -> Response[bytes]:
     """One row."""
     if format == "csv":
         body = sheets.sheet(page.fields, shown(page))
@@ -91,11 +93,12 @@ def answer_row(view: View, page: Page, format: str, headers: Headers) -> Respons
         title = " · ".join(view.key_texts(page.rows[0][: len(view.key)]))
         about = f"<h1>{escape(title)}</h1>{_about(view)}"
         [row] = shown(page)
-        body = pages.page(title, about + pages.record(page.fields, row))
+        why = view.address(page.rows[0][: len(view.key)]) + _why(query) if view.explained else ""
+        body = pages.page(title, about + pages.record(page.fields, row, why))
     else:
         [row_json] = rows_json(page.fields, page.rows)
         body = row_json.encode()
-    return answer(body, format, page, headers, {})
+    return answer(body, format, page.sequence, page.at, headers, {})
 
 
 def page_json(page: Page) -> bytes:
@@ -104,13 +107,15 @@ def page_json(page: Page) -> bytes:
     return f'{{"items":[{",".join(rows_json(page.fields, page.rows))}],"next":{following}}}'.encode()
 
 
-def answer(body: bytes, format: str, page: Page, headers: Headers, extra: dict[str, str]) -> Response[bytes]:
+def answer(
+    body: bytes, format: str, sequence: int, at: datetime, headers: Headers, extra: dict[str, str]
+) -> Response[bytes]:
     """A body with how current it is; 304 where the caller has it already."""
     tag = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
     extra |= {
         "ETag": tag,
-        "Qudao-Sequence": str(page.sequence),
-        "Qudao-At": instant_text(page.at),
+        "Qudao-Sequence": str(sequence),
+        "Qudao-At": instant_text(at),
         "Cache-Control": "no-cache",
         "Vary": "Accept",
         "X-Content-Type-Options": "nosniff",
@@ -143,6 +148,12 @@ def _addresses(
     kept = [(n, value) for n, value in parameters(query) if n not in by and n not in _OF_SUMS]
     groups = [[*kept, *[(name, _said(row[name])) for name in by]] for row in rows]
     return by or ["count"], [f"/{view.name}?{urlencode(group)}" for group in groups]
+
+
+def _why(query: bytes) -> str:
+    """What leads from a row's address to why it says so, at the same moment."""
+    kept = [(name, value) for name, value in parameters(query) if name in ("valid_at", "known_at")]
+    return f"/explain?{urlencode(kept)}" if kept else "/explain"
 
 
 def _said(value: Shown) -> str:

@@ -18,6 +18,7 @@ from api.index import Index
 from api.intake import Intake
 from api.link import APPEND_SECONDS, Link
 from api.metrics import Metrics, metrics_handler
+from api.past import Replaying
 from api.problems import handle
 from api.reading import Opened
 from api.reference import reference_handlers
@@ -39,7 +40,7 @@ def create_app(
     append_seconds: float = APPEND_SECONDS,
 ) -> Litestar:
     """The application over one database and one log; nothing is opened before it starts."""
-    opened = Opened(database_url)
+    opened = Opened(database_url, Replaying(catalogue, {p.name: p for p in projections}))
     link = Link(nats_url, monitor_urls, append_seconds=append_seconds)
     metrics = Metrics()
     index = Index(opened)

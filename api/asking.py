@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler, get
 
-from api.answers import answer_page, answer_row, chosen
+from api.answers import HTML, JSON, answer_page, answer_row, chosen
+from api.explaining import answer_why, explain
 from api.fields import Stored
 from api.problems import AnyRequest, Problem
 from api.query import Query, parameters, read_query
@@ -87,9 +88,22 @@ def _handlers(view: View, opened: Opened, freshness: Freshness) -> list[HTTPRout
         page = await asyncio.to_thread(read_row, opened, view, key, query, now())
         if not page.rows:
             raise no_such_row(view, key)
-        return answer_row(view, page, format, request.headers)
+        return answer_row(view, page, format, request.scope["query_string"], request.headers)
 
-    return [ask] if view.name == "events" else [ask, ask_row]
+    @get(f"/{view.name}/{segments}/explain", name=f"{view.name} explained")
+    async def ask_why(request: AnyRequest) -> Response[bytes]:
+        key = read_key(view, [str(request.path_params[f"key_{n}"]) for n, _ in enumerate(view.key)])
+        query = read_query(view, parameters(request.scope["query_string"]), one_row=True)
+        format = chosen(request.headers.get("accept"), query.format, (JSON, HTML))
+        await freshness.wait(view, query)
+        found = await asyncio.to_thread(explain, opened, view, key, query, now())
+        if found is None:
+            raise no_such_row(view, key)
+        return answer_why(view, found, format, request.headers)
+
+    if view.name == "events":
+        return [ask]
+    return [ask, ask_row, ask_why] if view.explained else [ask, ask_row]
 
 
 def read_key(view: View, segments: Sequence[str]) -> list[Stored]:

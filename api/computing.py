@@ -19,7 +19,7 @@ from api.selecting import conditions
 from api.views import View
 from domain.calendar import AHEAD_MAX, microseconds
 from infra.database import Sql
-from infra.tables import Codec
+from infra.tables import Codec, codec_of
 from projections.projection import Computed
 
 DUE_MAX = 1000
@@ -34,8 +34,8 @@ def rows_of(
     if way is None:
         yield connection, view
     elif way.always or query.valid_at is not None:
-        codec = Codec(view.row)
-        found = way.answer(Moment(connection, view.key), at, _wanted(codec, query.filters))
+        codec = codec_of(view.row)
+        found = way.answer(Moment(connection, view.key), at, wanted(codec, query.filters))
         rows = [codec.write(row) for row in found]
         with _aside(view, rows) as aside:
             yield aside, view
@@ -45,7 +45,7 @@ def rows_of(
         yield connection, view
 
 
-def _wanted(codec: Codec, filters: Mapping[str, Sequence[Stored]]) -> dict[str, list[Any]]:
+def wanted(codec: Codec, filters: Mapping[str, Sequence[Stored]]) -> dict[str, list[Any]]:
     return {name: [codec.read_field(name, value) for value in values] for name, values in filters.items()}
 
 
@@ -74,11 +74,11 @@ def _with_due(connection: sa.Connection, view: View, way: Computed, query: Query
     if len(found) > DUE_MAX:
         reason = f"more than {DUE_MAX} rows waited for a time that has come: name fewer"
         raise Problem("cannot_be_answered", reason, [(name, reason) for name in view.key])
-    codec = Codec(view.row)
+    codec = codec_of(view.row)
     bearing = {
         name: sorted(set(values)) for name, values in zip(view.key, zip(*found, strict=True), strict=True)
     }
-    answered = way.answer(Moment(connection, view.key), shown, _wanted(codec, bearing))
+    answered = way.answer(Moment(connection, view.key), shown, wanted(codec, bearing))
     rows = [row for row in map(codec.write, answered) if row[: len(view.key)] in found]
     computed = _given(connection, codec, rows)
     stored = sa.select(*column).where(sa.or_(column[way.due].is_(None), sa.not_(due)))

@@ -6,13 +6,24 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from msgspec import Struct
 
 from api.exact import added, halves, joined
 from api.problems import Problem
-from infra.tables import Codec
+from infra.tables import Codec, codec_of
 from projections.rows import TABLES, Row, Window
 
 R = TypeVar("R", bound=Row)
+
+
+class Read(Struct, frozen=True):
+    """What an answer looked at: rows of a view whose fields have these values, and which of their fields."""
+
+    row: type[Row]
+    window: Window | None
+    wanted: dict[str, Sequence[Any]]
+    fields: frozenset[str]
+
 
 ROWS_MAX = 200_000
 
@@ -27,10 +38,12 @@ class Moment:
         self._connection = connection
         self._narrow = narrow  # the fields of the view asked, for the advice to name fewer
         self._left = ROWS_MAX
+        self.reads: list[Read] = []
 
     def select(self, row: type[R], window: Window | None = None, /, **wanted: Sequence[Any]) -> Iterator[R]:
         """Rows whose fields have one of the wanted values each, in key order."""
-        codec = Codec(row)
+        self.reads.append(Read(row, window, wanted, frozenset(row.__struct_fields__)))
+        codec = codec_of(row)
         source, where = self._source(codec, window, wanted)
         statement = sa.select(source).where(*where).order_by(*[source.c[name] for name in TABLES[row].key])
         for values in self._read(statement, TABLES[row].view):
@@ -48,7 +61,8 @@ class Moment:
         **wanted: Sequence[Any],
     ) -> Iterator[tuple[Any, ...]]:
         """Exact sums of fields over those rows: the values of `by`, then the sums, in the order of the groups."""
-        codec = Codec(row)
+        self.reads.append(Read(row, window, wanted, frozenset((*by, *fields))))
+        codec = codec_of(row)
         source, where = self._source(codec, window, wanted)
         dialect = self._connection.dialect.name
         groups = [source.c[name] for name in by]

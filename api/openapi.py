@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from api.events import Answers, EventAnswer, ReceiptAnswer
+from api.explaining import Explanation
 from api.health import Health
 from api.intake import Entry
 from api.problems import MEDIA_TYPE, PROBLEMS, ProblemDocument
@@ -32,7 +33,7 @@ _ABOUT = (
 
 def document(views: Mapping[str, View], catalogue: Catalogue, version: str) -> Json:
     """The whole document."""
-    structs = (Answers, Entry, EventAnswer, Health, ProblemDocument, ReceiptAnswer)
+    structs = (Answers, Entry, EventAnswer, Explanation, Health, ProblemDocument, ReceiptAnswer)
     _, schemas = msgspec.json.schema_components(structs, ref_template=_REF)
     paths: Json = {}
     for view in views.values():
@@ -116,31 +117,35 @@ def _view_paths(view: View) -> Json:
     }
     if view.name != "events":
         keys = "/".join(f"{{{name}}}" for name in view.key)
-        paths[f"/{view.name}/{keys}"] = {
-            "get": {
-                "operationId": f"get_{view.name}",
-                "summary": f"One row of {view.name}.",
-                "description": "In the address every byte of an id outside A-Z a-z 0-9 _ - is written =XX, an empty "
-                "field is _, and a lone _ is =5F.",
-                "parameters": [
-                    *[
-                        {"name": n, "in": "path", "required": True, "schema": {"type": "string"}}
-                        for n in view.key
-                    ],
-                    *[_parameter(name) for name in ROW_PARAMETERS if _can(view, name)],
-                ],
-                "responses": {
-                    **_ok(row, csv_too=True),
-                    "304": {"description": "Nothing changed."},
-                    **_problems(),
-                },
-            }
-        }
+        paths[f"/{view.name}/{keys}"] = _of_a_row(
+            view, f"get_{view.name}", f"One row of {view.name}.", _ok(row, csv_too=True)
+        )
+        if view.explained:
+            paths[f"/{view.name}/{keys}/explain"] = _of_a_row(
+                view,
+                f"explain_{view.name}",
+                f"Why a row of {view.name} says what it says: the documents behind it, and what each changed.",
+                _ok({"$ref": "#/components/schemas/Explanation"}),
+            )
     return paths
 
 
+def _of_a_row(view: View, name: str, summary: str, responses: Json) -> Json:
+    keys = [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in view.key]
+    return {
+        "get": {
+            "operationId": name,
+            "summary": summary,
+            "description": "In the address every byte of an id outside A-Z a-z 0-9 _ - is written =XX, an empty "
+            "field is _, and a lone _ is =5F.",
+            "parameters": [*keys, *[_parameter(name) for name in ROW_PARAMETERS if _can(view, name)]],
+            "responses": {**responses, "304": {"description": "Nothing changed."}, **_problems()},
+        }
+    }
+
+
 def _can(view: View, name: str) -> bool:
-    return name != "known_at" and (name != "valid_at" or view.computed is not None)
+    return name not in ("valid_at", "known_at") or view.explained
 
 
 def _filter(view: View, name: str) -> Json:

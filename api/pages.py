@@ -40,8 +40,12 @@ def table(
     rows: Sequence[Mapping[str, Shown]],
     addresses: Sequence[str] = (),
     linked: Sequence[str] = (),
+    why: str = "",
 ) -> str:
-    """Rows as a table, numbers to the right; the fields of `linked` lead to each row's address."""
+    """Rows as a table, numbers to the right; the fields of `linked` lead to each row's address.
+
+    With `why`, every other number leads to that below its row's address.
+    """
     head = "".join(f"<th{_side(field)}>{escape(field.name)}</th>" for field in fields)
     body = []
     for number, row in enumerate(rows):
@@ -50,18 +54,22 @@ def table(
             said = shown(row[field.name])
             if addresses and field.name in linked:
                 said = f'<a href="{escape(addresses[number])}">{said or "–"}</a>'
+            elif why and field.numeric and said:
+                said = f'<a href="{escape(f"{addresses[number]}{why}#{field.name}")}">{said}</a>'
             cells.append(f"<td{_side(field)}>{said}</td>")
         body.append(f"<tr>{''.join(cells)}</tr>")
     found = "".join(body)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{found}</tbody></table></div>'
 
 
-def record(fields: Sequence[Field], row: Mapping[str, Shown]) -> str:
-    """One row, a line for each field, nothing shortened."""
-    lines = [
-        f"<tr><th>{escape(field.name)}</th><td{_side(field)}>{shown(row[field.name], 0)}</td></tr>"
-        for field in fields
-    ]
+def record(fields: Sequence[Field], row: Mapping[str, Shown], why: str = "") -> str:
+    """One row, a line for each field, nothing shortened; with `why`, every number leads there."""
+    lines = []
+    for field in fields:
+        said = shown(row[field.name], 0)
+        if why and field.numeric and said:
+            said = f'<a href="{escape(f"{why}#{field.name}")}">{said}</a>'
+        lines.append(f"<tr><th>{escape(field.name)}</th><td{_side(field)}>{said}</td></tr>")
     return f'<div class="wide"><table>{"".join(lines)}</table></div>'
 
 

@@ -75,6 +75,7 @@ class Query(Struct, frozen=True):
     under: str | None = None
     format: str = ""
     valid_at: datetime | None = None
+    known_at: int | datetime | None = None
     min_sequence: int = 0
     wait_seconds: float = WAIT_SECONDS
 
@@ -96,10 +97,6 @@ def read_query(view: View, said: Iterable[tuple[str, str]], *, one_row: bool = F
     given: dict[str, list[str]] = {}
     for name, value in said:
         given.setdefault(name, []).append(value)
-    if "known_at" in given or ("valid_at" in given and view.computed is None):
-        name = "known_at" if "known_at" in given else "valid_at"
-        reason = f"{view.name} cannot be answered for another time than now"
-        raise Problem("cannot_be_answered", reason, [(name, reason)])
     reading = _Reading(view, given, one_row)
     query = reading.query()
     if reading.errors:
@@ -149,6 +146,7 @@ class _Reading:
             under=self._one("under", str, None) if "under" in known else None,
             format=self._one("format", _format, ""),
             valid_at=self._one("valid_at", read_instant, None),
+            known_at=self._one("known_at", _known, None),
             min_sequence=self._one("min_sequence", _sequence, 0),
             wait_seconds=self._one("wait", _wait, WAIT_SECONDS),
         )
@@ -237,6 +235,10 @@ def _way(said: str) -> str:
     if said not in WAYS:
         raise ValueError(f"must be one of {', '.join(WAYS)}")
     return said
+
+
+def _known(said: str) -> int | datetime:
+    return read_integer(said) if said.isdigit() else read_instant(said)
 
 
 def _sequence(said: str) -> int:

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from api.computing import rows_of
 from api.fields import Field, Stored
+from api.past import Replaying
 from api.problems import Problem
 from api.query import Query
 from api.selecting import beyond, conditions, cursor_after, in_order, order_of
@@ -38,8 +39,9 @@ class Page(Struct, frozen=True):
 class Opened:
     """The database as the API reads it, opened when it can be; several threads may read at once."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, replaying: Replaying) -> None:
         self.url = url
+        self.replaying = replaying
         self._database: Database | None = None
 
     @property
@@ -110,7 +112,7 @@ def reached(view: View, query: Query, positions: Sequence[Position]) -> int | No
 def read_page(opened: Opened, view: View, query: Query, now: datetime) -> Page:
     """Answer a query with a page of rows or of sums."""
     at = query.valid_at or now
-    with opened.reader() as reader:
+    with opened.reader() as now_there, opened.replaying.moment(now_there, view, query) as reader:
         sequence = reached(view, query, reader.positions) or 0
         query = narrowed(reader.connection, query)
         view = coarsest(view, query)
@@ -132,7 +134,11 @@ def read_row(opened: Opened, view: View, key: Sequence[Stored], query: Query, no
     at = query.valid_at or now
     filters = {name: [value] for name, value in zip(view.key, key, strict=True)}
     query = msgspec.structs.replace(query, filters=filters)
-    with opened.reader() as reader, rows_of(reader.connection, view, query, at) as (connection, meant):
+    with (
+        opened.reader() as now_there,
+        opened.replaying.moment(now_there, view, query) as reader,
+        rows_of(reader.connection, view, query, at) as (connection, meant),
+    ):
         rows = connection.execute(_selected(meant, query, at).limit(1)).fetchall()
         return Page(view.shown, rows, None, reached(view, query, reader.positions) or 0, at)
 

@@ -11,7 +11,8 @@ from msgspec import Struct
 from api.fields import Field, Stored, field_of
 from domain.identifiers import NO_DEALER, escape, unescape
 from infra.database import Position
-from infra.tables import Codec
+from infra.tables import codec_of
+from projections.events import EventRow, Rejection
 from projections.projection import Computed, Projection
 from projections.rows import TABLES, Row
 
@@ -65,6 +66,11 @@ class View(Struct, frozen=True):
         return list(self.fields.values())
 
     @property
+    def explained(self) -> bool:
+        """Whether its rows are folded from events; those that list what arrived are not."""
+        return self.row not in (EventRow, Rejection)
+
+    @property
     def always_computed(self) -> bool:
         """Whether there is nothing stored to read."""
         return self.computed is not None and self.computed.always
@@ -116,9 +122,9 @@ def views_of(projections: Sequence[Projection], others: Mapping[str, Iterable[ty
 
 def _view(name: str, rows: list[type[Row]], owners: frozenset[str], computed: Computed | None) -> View:
     first, *more = rows
-    fields = {column.name: field_of(column) for column in Codec(first).columns}
+    fields = {column.name: field_of(column) for column in codec_of(first).columns}
     for row in more:
-        if {column.name: field_of(column) for column in Codec(row).columns} != fields:
+        if {column.name: field_of(column) for column in codec_of(row).columns} != fields:
             raise ValueError(
                 f"{row.__name__} and {first.__name__} share the view {name} but not their fields"
             )

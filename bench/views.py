@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from api.past import Replaying
 from api.query import parameters, read_query
 from api.reading import Opened, read_page, shown
 from api.views import views_of
@@ -34,7 +35,7 @@ class Asked:
 
     def __init__(self, path: Path) -> None:
         self._views = views_of(PROJECTIONS, {INDEX: ROWS})
-        self._opened = Opened(f"sqlite:///{path}")
+        self._opened = Opened(f"sqlite:///{path}", Replaying(CATALOGUE, {p.name: p for p in PROJECTIONS}))
 
     def answer(self, address: str) -> dict[str, Any]:
         """The rows and the cursor of an answer."""

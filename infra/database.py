@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from domain.errors import QudaoError
-from infra.tables import POSTGRESQL, SQLITE, Codec, Column
+from infra.tables import POSTGRESQL, SQLITE, Codec, Column, codec_of
 from projections.rows import TABLES, Key, Row
 
 #: Raised by one whenever the meaning of these tables changes; an older program refuses a newer database.
@@ -214,7 +214,7 @@ class Database:
         """Make the tables of one version of a projection, empty, where they are not there yet."""
         metadata = sa.MetaData()
         for row in rows:
-            Codec(row).schema(physical(row, version), metadata)
+            codec_of(row).schema(physical(row, version), metadata)
         metadata.create_all(self.engine)
 
     def drop(self, rows: Iterable[type[Row]], version: str) -> None:
@@ -228,31 +228,18 @@ class Database:
     ) -> None:
         """Let every name people ask for show the given versions, within the caller's transaction.
 
-        `joined` are the views that select from others: they go first and come back last, each after what it
-        selects from; one that selects from what is not built yet waits until that is.
+        `joined` are the views that select from others: they go first and come back last. One that selects from
+        what is not built yet waits until that is.
         """
-        sources = {row: _selected_from(TABLES[row].sql) for row in joined}
-        by_name = {TABLES[row].name: row for row in sources}
-        after = {row: [by_name[name] for name in names if name in by_name] for row, names in sources.items()}
-        ordered = list(TopologicalSorter(after).static_order())
+        ordered = _after_each_other(joined)
         cascade = " CASCADE" if self.dialect == POSTGRESQL else ""  # to views only an earlier program knew
-        names: dict[str, list[str]] = {}
-        for row, version in live:
-            # All it has, not what the row type has now: while a new version is built the table is the old one's,
-            # and SQLite takes the quoted name of a missing column for a text.
-            names.setdefault(TABLES[row].view, []).append(f"SELECT * FROM {physical(row, version)}")
         for row in reversed(ordered):
             run(f"DROP VIEW IF EXISTS {TABLES[row].name}{cascade}", ())
-        for name, selects in sorted(names.items()):
+        for name, definition in definitions(
+            [(row, physical(row, version)) for row, version in live], ordered
+        ):
             run(f"DROP VIEW IF EXISTS {name}{cascade}", ())
-            run(f"CREATE VIEW {name} AS {' UNION ALL '.join(selects)}", ())
-        there = set(names)
-        for row in ordered:
-            if not sources[row] <= there:
-                continue
-            there.add(TABLES[row].name)
-            columns = quoted(column.name for column in Codec(row).columns)
-            run(f"CREATE VIEW {TABLES[row].name} ({columns}) AS {TABLES[row].sql}", ())
+            run(f"CREATE VIEW {definition}", ())
 
     def close(self) -> None:
         self._reader.close()
@@ -297,7 +284,39 @@ def physical(row: type[Row], version: str) -> str:
     return f"{TABLES[row].name}__{version}"
 
 
-def _selected_from(sql: str) -> set[str]:
+def definitions(
+    tables: Iterable[tuple[type[Row], str]], joined: Iterable[type[Row]]
+) -> Iterator[tuple[str, str]]:
+    """Every name people ask for, and what it is: of the tables named, then of each other.
+
+    `joined` are the views that select from others; one that selects from what is not there is left out.
+    """
+    names: dict[str, list[str]] = {}
+    for row, table in tables:
+        # All it has, not what the row type has now: while a new version is built the table is the old one's,
+        # and SQLite takes the quoted name of a missing column for a text.
+        names.setdefault(TABLES[row].view, []).append(f"SELECT * FROM {table}")
+    for name, selects in sorted(names.items()):
+        yield name, f"{name} AS {' UNION ALL '.join(selects)}"
+    there = set(names)
+    for row in _after_each_other(joined):
+        name, sql = TABLES[row].name, TABLES[row].sql
+        if selected_from(sql) <= there:
+            there.add(name)
+            yield name, f"{name} ({quoted(column.name for column in codec_of(row).columns)}) AS {sql}"
+
+
+def _after_each_other(joined: Iterable[type[Row]]) -> list[type[Row]]:
+    """Each view after those it selects from."""
+    by_name = {TABLES[row].name: row for row in joined}
+    after = {
+        row: [by_name[name] for name in selected_from(TABLES[row].sql) if name in by_name]
+        for row in by_name.values()
+    }
+    return list(TopologicalSorter(after).static_order())
+
+
+def selected_from(sql: str) -> set[str]:
     """The tables and views that a view selects from, by the names people ask under."""
     known = {entry.view for entry in TABLES.values()}
     return known & set(re.findall(r"\b(?:FROM|JOIN)\s+(\w+)", sql))

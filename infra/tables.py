@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
 from operator import attrgetter
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
@@ -179,6 +179,12 @@ class Codec:
             # A text key clusters the table; a sequence is the row id itself.
             sqlite_with_rowid=key == ("sequence",),
         )
+
+
+@cache
+def codec_of(row: type[Row]) -> Codec:
+    """The codec of a row type, made once: what it generates costs a millisecond."""
+    return Codec(row)
 
 
 # Rows say the same again and again: a quantity of many lines, an instant of every row of one event.

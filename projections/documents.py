@@ -25,6 +25,10 @@ class Document(Struct, frozen=True, eq=False, gc=False):
     id: str
     statements: tuple[Recorded[Payload], ...]
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.kind, self.dealer, self.id
+
     def one(self, payload: type[P]) -> Recorded[P] | None:
         """The last statement of a type: a later one restates the document whole."""
         for statement in reversed(self.statements):

@@ -159,29 +159,38 @@ Answer = Callable[[Tables, datetime, Mapping[str, Sequence[Any]]], Iterable[Row]
 
 
 class MemoryRows:
-    """Rows in memory alone, for replaying one row, explaining it, and testing folds."""
+    """Rows in memory alone, for replaying what concerns one party, explaining it, and testing folds."""
 
     def __init__(self) -> None:
         self._rows: dict[type[Row], dict[Key, Row]] = {}
+        self._ranges: dict[tuple[type[Row], Key], dict[Key, Row]] = {}  # by the prefix that a range names
 
     def read(self, row: type[R], *key: Any) -> R | None:
         return self._rows.get(row, {}).get(key)  # type: ignore[return-value]
 
     def edit(self, row: type[R], *key: Any) -> R:
-        held = self._rows.setdefault(row, {})
-        if key not in held:
-            held[key] = row(*key)
-        return held[key]  # type: ignore[return-value]
+        found = self.read(row, *key)
+        if found is None:
+            self._enter(key, found := row(*key))
+        return found
 
     def absent(self, row: type[Row], *key: Any) -> None:
         """Nothing is ever loaded here."""
 
     def put(self, row: Row) -> None:
-        key = tuple([getattr(row, name) for name in TABLES[type(row)].key])
-        self._rows.setdefault(type(row), {})[key] = row
+        self._enter(tuple([getattr(row, name) for name in TABLES[type(row)].key]), row)
+
+    def _enter(self, key: Key, row: Row) -> None:
+        kind = type(row)
+        self._rows.setdefault(kind, {})[key] = row
+        if width := TABLES[kind].scan:
+            self._ranges.setdefault((kind, key[:width]), {})[key] = row
 
     def range(self, row: type[R], *prefix: Any, since: Any = None, until: Any = None) -> Iterator[R]:
-        return select(self._rows.get(row, {}).items(), prefix, since, until)  # type: ignore[arg-type]
+        held = self._rows.get(row, {})
+        if prefix and len(prefix) == TABLES[row].scan:
+            held = self._ranges.get((row, prefix), {})
+        return select(held.items(), prefix, since, until)  # type: ignore[arg-type]
 
     def select(self, row: type[R], window: Window | None = None, /, **wanted: Sequence[Any]) -> Iterator[R]:
         for found in self.range(row):

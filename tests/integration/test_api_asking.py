@@ -19,13 +19,16 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from api.moment import Moment
+from api.past import Replaying
 from api.reading import Opened
+from domain.event_types import CATALOGUE
 from domain.numbers import ZERO, Money
 from infra.database import LIVE, Database, Position, physical
 from infra.engine import insert_position
 from infra.tables import Codec
 from projections.orders import ORDERS
 from projections.projection import Computed, Projection
+from projections.registry import PROJECTIONS
 from projections.rows import TABLES, MemoryRows, Row, Tables, table, view
 from tests.lab.events import NOON, log, moved, order
 from tests.lab.site import checked, fold, site
@@ -451,7 +454,7 @@ def test_a_computed_view_reads_the_database_as_it_reads_rows_in_memory(
         memory.put(visit)
     path = tmp_path_factory.mktemp("moment") / "q.db"
     put(path, list(memory.range(Visit)))
-    opened = Opened(f"sqlite:///{path}")
+    opened = Opened(f"sqlite:///{path}", Replaying(CATALOGUE, {p.name: p for p in PROJECTIONS}))
 
     with opened.reader() as reader:
         tables = Moment(reader.connection, ["dealer"])

@@ -88,7 +88,7 @@ def test_the_tour_of_the_readme_shows_what_it_says(tmp_path: Path, started: dict
         "data.currency",
         "data.lines[0].quantity",
     ]
-    orders, levels, before, sums, *_ = (
+    orders, levels, before, known, sums, *_ = (
         json.loads(line) for line in re.findall(r"\{\"items\".*?\"next\":null\}", asked)
     )
     [order] = orders["items"]
@@ -98,6 +98,8 @@ def test_the_tour_of_the_readme_shows_what_it_says(tmp_path: Path, started: dict
         ("WH-1", "-100", "0"),
     ]
     assert [level["on_hand"] for level in before["items"]] == ["98"]
+    assert [level["on_hand"] for level in known["items"]] == ["98"]
+    assert '"net":{"before":null,"after":"4800","difference":"4800"}' in asked
     assert sums["items"] == [
         {"dealer": "D-7", "currency": "CNY", "count": 1, "net": "4800", "quantity": "120"}
     ]

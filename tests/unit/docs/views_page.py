@@ -21,7 +21,7 @@ How to ask: [asking.md](asking.md).
 - **Key**: the parts of a row's address, in order.
 - **Range**: the field that `from`, `to` and `compare` speak of.
 - **Under**: whether `under=` a territory can be asked.
-- **Past**: whether `valid_at=` can be asked.
+- **Past**: whether it can be asked for another time, by `valid_at=` and `known_at=`, and explained.
 """
 COLUMNS = ("View", "One row is", "Key", "Range", "Under", "Past")
 
@@ -41,7 +41,7 @@ def _cells(view: View) -> tuple[str, ...]:
         ", ".join(f"`{name}`" for name in view.key),
         f"`{view.period}`" if view.period else "",
         "yes" if view.tree else "",
-        "yes" if view.computed is not None else "",
+        "yes" if view.explained else "",
     )
 
 

@@ -1,0 +1,209 @@
+"""Questions about another time: which events bear on one, and the moment that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from api.problems import Problem
+from api.query import Query
+from api.views import Reader, View
+from domain.calendar import from_microseconds, microseconds
+from domain.catalogue import BY_PAYLOAD, Catalogue
+from domain.corrections import EventVoided
+from domain.dealers import DealerMerged
+from domain.deliveries import DeliveryDispatched
+from domain.envelope import Payload, Recorded
+from domain.identifiers import NO_DEALER, digest, escape
+from infra.database import LIVE, STOPPED, Position
+from infra.engine import INDEX
+from infra.past import Past
+from infra.tables import POSTGRESQL
+from projections.events import EventRow
+from projections.projection import Projection
+
+EVENTS_MAX = 20_000  # that are folded for one answer: about two seconds
+VOID, MERGED, DISPATCHED = (
+    BY_PAYLOAD[EventVoided].document,
+    BY_PAYLOAD[DealerMerged].name,
+    BY_PAYLOAD[DeliveryDispatched].name,
+)
+
+_EVENTS = sa.table(
+    "events",
+    *[sa.column(name) for name in EventRow.__struct_fields__],
+)
+
+
+class Replaying(Struct, frozen=True):
+    """What is needed to fold events again."""
+
+    catalogue: Catalogue
+    projections: Mapping[str, Projection]
+
+    @contextmanager
+    def moment(self, reader: Reader, view: View, query: Query) -> Iterator[Reader]:
+        """The moment a question is about: the live one, or one made of the events that bear on it."""
+        if query.known_at is None and (query.valid_at is None or view.computed is not None):
+            yield reader
+            return
+        with self.past(reader, view, query) as (past, events, there):
+            for event in events:
+                past.take(event)
+            past.write()
+            yield there
+
+    @contextmanager
+    def past(
+        self, reader: Reader, view: View, query: Query
+    ) -> Iterator[tuple[Past, Iterator[Recorded[Payload]], Reader]]:
+        """An empty past, the events that bear on a question, and how to read what the one makes of the other."""
+        names = view.projections | view.tree if query.under is not None else view.projections
+        if not view.explained:
+            reason = f"{view.name} says what arrived and what became of it: there is nothing to fold again"
+            field = "known_at" if query.known_at is not None else "valid_at"
+            raise Problem("cannot_be_answered", reason, [(field, reason)])
+        known = known_sequence(reader, query.known_at)
+        # A computed view reckons what was true from all that is known; a stored one is what was stated by then.
+        past = Past(
+            [self.projections[name] for name in sorted(names - {INDEX})],
+            query.valid_at if view.computed is None else None,
+        )
+        there = Reader(past.connection, [Position(name, "past", LIVE, known) for name in names])
+        try:
+            yield past, self.events(reader, view, query, names, known), there
+        finally:
+            past.close()
+
+    def events(
+        self, reader: Reader, view: View, query: Query, names: frozenset[str], known: int
+    ) -> Iterator[Recorded[Payload]]:
+        """The accepted events up to a sequence that bear on a question, in order.
+
+        Raises a cannot_be_answered problem where they are too many.
+        """
+        kinds = frozenset[str]().union(*[self.projections[name].kinds for name in names - {INDEX}])
+        column = _EVENTS.c
+        taken = sa.and_(column.status == "accepted", column.sequence <= known)
+        where = [taken, column.kind.in_([*sorted(kinds), VOID])]
+        dealers = [str(value) for value in query.filters.get("dealer", ())]
+        if "" in dealers:  # rows of nobody may be anybody's doing
+            dealers = []
+        elif not dealers and (places := [str(v) for v in query.filters.get("location", ()) if v is not None]):
+            dealers = _naming(reader.connection, taken, places)
+        if dealers:
+            where.append(sa.or_(*self._bearing_on(reader, taken, dealers)))
+        if _too_many(reader.connection, where):
+            reason = (
+                f"more than {EVENTS_MAX} events bear on it: name "
+                f"{' or '.join(name for name in ('dealer', 'location') if name in view.fields) or 'less'}"
+            )
+            raise Problem(
+                "cannot_be_answered", reason, [("known_at" if query.known_at else "valid_at", reason)]
+            )
+        statement = sa.select(column.sequence, column.recorded, column.family, column.dealer, column.body)
+        for found in reader.connection.execute(statement.where(*where).order_by(column.sequence)):
+            yield self.read(*found)
+
+    def _bearing_on(
+        self, reader: Reader, taken: sa.ColumnElement[bool], dealers: Sequence[str]
+    ) -> Iterator[sa.ColumnElement[bool]]:
+        """Which events bear on dealers: their own, those of nobody, and what else can write to their rows.
+
+        Those are mergers recorded under the dealer that stays, and events of others that their voids name. And one
+        delivery of anybody's: whether a sale is an order or a delivery depends on whether there are deliveries at all.
+        """
+        connection, column = reader.connection, _EVENTS.c
+        yield column.dealer.in_([*dealers, ""])
+        mergers = sa.select(column.dealer).where(taken, column.type == MERGED, _names(connection, dealers))
+        if remaining := [dealer for (dealer,) in connection.execute(mergers.distinct())]:
+            yield sa.and_(column.dealer.in_(remaining), column.kind.in_(("dealer", VOID)))
+        said = sa.select(column.sequence, column.recorded, column.family, column.dealer, column.body)
+        voids = connection.execute(said.where(taken, column.dealer.in_(dealers), column.kind == VOID))
+        named = [
+            void.data for void in (self.read(*found) for found in voids) if isinstance(void.data, EventVoided)
+        ]
+        if named:
+            [version] = [position.version for position in reader.positions if _serves_index(position)]
+            held = sa.table(f"identities__{version}", sa.column("digest"), sa.column("sequence"))
+            digests = [digest(void.source, void.id) for void in named]
+            yield column.sequence.in_(sa.select(held.c.sequence).where(held.c.digest.in_(digests)))
+        loads = sa.select(column.dealer, column.document).where(taken, column.type == DISPATCHED)
+        if (load := connection.execute(loads.order_by(column.sequence).limit(1)).first()) is not None:
+            yield sa.and_(column.kind == "delivery", column.dealer == load[0], column.document == load[1])
+
+    def read(self, sequence: int, recorded_us: int, family: str, dealer: str, body: str) -> Recorded[Payload]:
+        """An accepted event, from its row."""
+        subject = f"channel.{family}.{escape(dealer) if dealer else NO_DEALER}"
+        return self.catalogue.read(sequence, recorded_us * 1000, subject, body.encode())
+
+
+def known_sequence(reader: Reader, known_at: int | datetime | None) -> int:
+    """The last sequence of the log that was there at an instant, or that is named; without either, the present one.
+
+    Raises a cannot_be_answered problem for what lies before the book begins, or beyond where it is.
+    """
+    reached = max((p.sequence for p in reader.positions if _serves_index(p)), default=0)
+    if known_at is None:
+        return reached
+    if isinstance(known_at, int):
+        if not 1 <= known_at <= reached:
+            raise _out_of_reach(f"the book goes from sequence 1 to {reached}")
+        return known_at
+    wanted, low, high = microseconds(known_at), 0, reached
+    first = _recorded(reader.connection, 1, upwards=True)
+    if first is None or first[1] > wanted:
+        begins = (
+            "has no event yet" if first is None else f"begins at {from_microseconds(first[1]).isoformat()}"
+        )
+        raise _out_of_reach(f"the book {begins}: what was known before that it cannot say")
+    while low < high:
+        middle = (low + high + 1) // 2
+        found = _recorded(reader.connection, middle)
+        if found is None or found[1] <= wanted:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _out_of_reach(reason: str) -> Problem:
+    return Problem("cannot_be_answered", reason, [("known_at", reason)])
+
+
+def _serves_index(position: Position) -> bool:
+    return position.projection == INDEX and position.status in (LIVE, STOPPED)
+
+
+def _recorded(connection: sa.Connection, sequence: int, *, upwards: bool = False) -> tuple[int, int] | None:
+    """Sequence and recorded instant of the message at a sequence, or of the nearest before (or after) it."""
+    column = _EVENTS.c
+    statement = sa.select(column.sequence, column.recorded).limit(1)
+    if upwards:
+        statement = statement.where(column.sequence >= sequence).order_by(column.sequence)
+    else:
+        statement = statement.where(column.sequence <= sequence).order_by(column.sequence.desc())
+    found = connection.execute(statement).first()
+    return None if found is None else (found[0], found[1])
+
+
+def _too_many(connection: sa.Connection, where: Sequence[sa.ColumnElement[bool]]) -> bool:
+    some = sa.select(_EVENTS.c.sequence).where(*where).limit(EVENTS_MAX + 1).subquery()
+    return bool(connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one() > EVENTS_MAX)
+
+
+def _naming(connection: sa.Connection, taken: sa.ColumnElement[bool], named: Sequence[str]) -> list[str]:
+    """The dealers of whose events one names any of these ids."""
+    statement = sa.select(_EVENTS.c.dealer).where(taken, _names(connection, named)).distinct()
+    return [dealer for (dealer,) in connection.execute(statement)]
+
+
+def _names(connection: sa.Connection, named: Sequence[str]) -> sa.ColumnElement[bool]:
+    """Which events may name any of these ids: of those written with escapes, any at all."""
+    place: Any = sa.func.strpos if connection.dialect.name == POSTGRESQL else sa.func.instr
+    return sa.or_(*[place(_EVENTS.c.body, said) > 0 for said in (*[f'"{name}"' for name in named], "\\")])

@@ -1,0 +1,147 @@
+"""A database of one moment, in memory: the rows that some events make, to be read like the live one."""
+
+from __future__ import annotations
+
+import decimal
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from domain.envelope import Payload, Recorded
+from domain.numbers import EXACT
+from infra.database import definitions, quoted
+from infra.tables import Codec, codec_of
+from projections.documents import Change
+from projections.events import EventFlag
+from projections.projection import Projection
+from projections.replay import Replay
+from projections.rows import TABLES, Key, MemoryRows, Row
+
+
+class Touched(Struct, frozen=True, gc=False):
+    """A stored row that says something else now: its key and its other fields, as they are stored."""
+
+    row: type[Row]
+    key: tuple[Any, ...]
+    before: tuple[Any, ...]
+    after: tuple[Any, ...]
+
+    @property
+    def fields(self) -> set[str]:
+        """The fields that differ."""
+        names = self.row.__struct_fields__[len(self.key) :]
+        return {name for name, old, new in zip(names, self.before, self.after, strict=True) if old != new}
+
+
+class Past:
+    """Grows by the events it takes, with the folds that made the live tables. Not for two threads."""
+
+    def __init__(self, projections: Sequence[Projection], valid_at: datetime | None = None) -> None:
+        self._projections = projections
+        self._rows = _Growing()
+        self._replay = Replay(self._rows, valid_at)
+        rows: list[type[Row]] = [EventFlag, *[row for projection in projections for row in projection.rows]]
+        self._tables = {row: _Table.of(row) for row in rows}
+        self._written: dict[tuple[type[Row], tuple[Any, ...]], tuple[Any, ...]] = {}
+        self._engine = sa.create_engine(
+            "sqlite://", creator=lambda: sqlite3.connect(":memory:"), poolclass=sa.StaticPool
+        )
+        self.connection = self._engine.connect()
+        for table in self._tables.values():
+            self.connection.exec_driver_sql(table.create)
+        joined = [row for projection in projections for row in projection.views if TABLES[row].sql]
+        tables = [(row, table.name) for row, table in self._tables.items()]
+        for _, definition in definitions(tables, joined):
+            self.connection.exec_driver_sql(f"CREATE VIEW {definition}")
+
+    def take(self, event: Recorded[Payload]) -> Change | None:
+        """Fold the next event of the log; None where it changes nothing that any document says."""
+        change = self._replay.take(event)
+        if change is not None:
+            with decimal.localcontext(EXACT):
+                for projection in self._projections:
+                    if change.kind in projection.kinds:
+                        projection.fold(change, self._rows)
+        return change
+
+    def write(self) -> list[Touched]:
+        """Bring the tables to what was taken; the rows that say something else since the last call."""
+        changed = self._rows.changed
+        self._rows.changed = {}
+        found = []
+        for row, rows in changed.items():
+            table = self._tables[row]
+            stored, gone = [], []
+            for values in map(table.codec.write, rows.values()):
+                key = values[: table.codec.key_width]
+                before = self._written.get((row, key), table.empty)
+                after = values[table.codec.key_width :]
+                if before == after:
+                    continue
+                self._written[row, key] = after
+                found.append(Touched(row, key, before, after))
+                if after == table.empty:
+                    gone.append(key)
+                else:
+                    stored.append(values)
+            self._many(table.put, stored)
+            self._many(table.delete, gone)
+        return found
+
+    def _many(self, sql: str, rows: list[tuple[Any, ...]]) -> None:
+        if rows:
+            self.connection.exec_driver_sql(sql, rows)
+
+    def close(self) -> None:
+        self.connection.close()
+        self._engine.dispose()
+
+
+class _Growing(MemoryRows):
+    """Rows in memory that know which of them were touched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changed: dict[type[Row], dict[Key, Row]] = {}
+
+    def edit(self, row: type[Any], *key: Any) -> Any:
+        found = super().edit(row, *key)
+        self.changed.setdefault(row, {})[key] = found
+        return found
+
+    def put(self, row: Row) -> None:
+        super().put(row)
+        key = tuple([getattr(row, name) for name in TABLES[type(row)].key])
+        self.changed.setdefault(type(row), {})[key] = row
+
+
+class _Table(Struct, frozen=True):
+    """How rows of one type are kept in the database of a moment."""
+
+    name: str
+    codec: Codec
+    empty: tuple[Any, ...]
+    create: str
+    put: str
+    delete: str
+
+    @classmethod
+    def of(cls, row: type[Row]) -> _Table:
+        codec = codec_of(row)
+        name = f"{TABLES[row].name}__past"
+        columns = quoted(column.name for column in codec.columns)
+        key = quoted(TABLES[row].key)
+        marks = ", ".join("?" * len(codec.columns))
+        found = " AND ".join(f'"{field}" = ?' for field in TABLES[row].key)
+        return cls(
+            name,
+            codec,
+            codec.defaults(),
+            f"CREATE TABLE {name} ({columns}, PRIMARY KEY ({key}))",
+            f"REPLACE INTO {name} VALUES ({marks})",
+            f"DELETE FROM {name} WHERE {found}",
+        )

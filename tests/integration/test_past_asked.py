@@ -1,0 +1,143 @@
+"""Asking a simulated year of the past: for any dealer, at any moment, every view answers what it answered then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+import pytest
+from msgspec import Struct
+
+from api.explaining import explain
+from api.past import Replaying
+from api.problems import Problem
+from api.query import read_query
+from api.reading import Opened, read_page, shown
+from api.views import View, views_of
+from cli.simulation import events
+from domain.event_types import CATALOGUE
+from infra.documents import ROWS
+from infra.engine import INDEX
+from infra.message import Message
+from projections.registry import PROJECTIONS
+from tests.lab.folding import RECORDED, engine_on, shut
+
+EVENTS = 6000
+MOMENTS = (700, 3000, 4800)
+LATER = datetime(2026, 7, 1, tzinfo=UTC)
+VIEWS = views_of(PROJECTIONS, {INDEX: ROWS})
+OF_A_DEALER = [
+    view for view in VIEWS.values() if "dealer" in view.fields and view.name not in ("events", "rejections")
+]
+
+
+class Year(Struct):
+    """A simulated year as it is known now, and as it stood at some moments."""
+
+    now: Opened
+    then: dict[int, Opened]
+    dealers: list[str]
+
+
+@pytest.fixture(scope="module")
+def year(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Year]:
+    folder = tmp_path_factory.mktemp("year")
+    log = [
+        Message(number, RECORDED + number * 10**9, event.subject, event.body)
+        for number, event in enumerate(islice(events(7, events=EVENTS), EVENTS), 1)
+    ]
+    opened = {end: _folded(folder / f"{end}.db", log[:end]) for end in (*MOMENTS, EVENTS)}
+    now = opened.pop(EVENTS)
+    with now.reader() as reader:
+        dealers = [
+            d for (d,) in reader.connection.exec_driver_sql("SELECT dealer FROM dealer_states ORDER BY 1")
+        ]
+    yield Year(now, opened, dealers)
+    for one in (now, *opened.values()):
+        one.close()
+
+
+def _folded(path: Path, log: list[Message]) -> Opened:
+    engine = engine_on(path)
+    engine.apply(log)
+    engine.sync()
+    shut(engine)
+    return Opened(f"sqlite:///{path}", Replaying(CATALOGUE, {p.name: p for p in PROJECTIONS}))
+
+
+def _asked(opened: Opened, view: View, *said: tuple[str, str]) -> list[dict[str, object]]:
+    return shown(read_page(opened, view, read_query(view, [*said, ("limit", "1000")]), LATER))
+
+
+@pytest.mark.parametrize("view", OF_A_DEALER, ids=lambda view: view.name)
+def test_what_is_known_at_a_moment_is_what_was_answered_then(year: Year, view: View) -> None:
+    random = Random(view.name)
+    for moment, then in year.then.items():
+        for dealer in random.sample(year.dealers, 2):
+            known = _asked(year.now, view, ("dealer", dealer), ("known_at", str(moment)))
+
+            assert known == _asked(then, view, ("dealer", dealer)), (dealer, moment)
+
+
+@pytest.mark.parametrize("view", [v for v in VIEWS.values() if v.explained], ids=lambda view: view.name)
+def test_an_explanation_ends_at_the_row_and_its_differences_add_up_to_it(year: Year, view: View) -> None:
+    question: list[tuple[str, str]] = [] if "dealer" in view.key else [("known_at", str(MOMENTS[0]))]
+    page = read_page(year.now, view, read_query(view, [*question, ("limit", "1000")]), LATER)
+    for row, said in Random(view.name).sample(
+        list(zip(page.rows, shown(page), strict=True)), min(2, len(page.rows))
+    ):
+        query = read_query(view, question, one_row=True)
+        explanation = explain(year.now, view, row[: len(view.key)], query, LATER)
+
+        assert explanation is not None
+        assert explanation.row == said
+        for field in view.shown:
+            steps = [e.changes[field.name] for e in explanation.effects if field.name in e.changes]
+            if field.numeric and field.name not in view.key:
+                added = sum([Decimal(str(step.difference)) for step in steps], Decimal(0))
+                assert added == Decimal(str(said[field.name] or 0)), field.name
+            assert [s.after for s in steps[:-1]] == [s.before for s in steps[1:]], field.name
+
+
+def test_before_the_book_begins_nothing_can_be_said_and_beyond_its_end_neither(year: Year) -> None:
+    orders = VIEWS["orders"]
+
+    with pytest.raises(Problem, match="the book begins at"):
+        _asked(year.now, orders, ("dealer", year.dealers[0]), ("known_at", "2020-01-01T00:00:00Z"))
+    with pytest.raises(Problem, match=f"from sequence 1 to {EVENTS}"):
+        _asked(year.now, orders, ("dealer", year.dealers[0]), ("known_at", str(EVENTS + 1)))
+
+
+def test_an_instant_means_the_last_message_the_log_had_taken(year: Year) -> None:
+    orders, dealer = VIEWS["orders"], ("dealer", year.dealers[1])
+    instant = datetime.fromtimestamp(RECORDED / 10**9 + MOMENTS[1], UTC)
+
+    at = _asked(year.now, orders, dealer, ("known_at", instant.isoformat().replace("+00:00", "Z")))
+
+    assert at == _asked(year.now, orders, dealer, ("known_at", str(MOMENTS[1])))
+
+
+def test_what_too_many_events_bear_on_is_refused_with_what_to_name(
+    year: Year, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.past.EVENTS_MAX", 500)
+
+    with pytest.raises(Problem, match="more than 500 events bear on it: name dealer"):
+        _asked(year.now, VIEWS["orders"], ("known_at", str(EVENTS)))
+
+
+def test_a_location_brings_in_the_dealers_that_name_it(year: Year) -> None:
+    levels = VIEWS["stock_levels"]
+    with year.now.reader() as reader:
+        [(location,)] = reader.connection.exec_driver_sql(
+            "SELECT location FROM stock_levels WHERE location NOT IN (SELECT dealer FROM dealer_states) LIMIT 1"
+        )
+    place = ("location", location)
+
+    assert _asked(year.now, levels, place, ("known_at", str(MOMENTS[1]))) == _asked(
+        year.then[MOMENTS[1]], levels, place
+    )
