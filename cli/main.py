@@ -28,10 +28,12 @@ COMMANDS = {
     "serve": ("cli.serve", "run the HTTP API alone"),
     "rebuild": ("cli.rebuild", "build projections anew beside the ones that serve, then switch"),
     "status": ("cli.status", "say how far every projection is, and how the log stands"),
+    "backup": ("cli.backup", "copy the log into a new folder, while it goes on"),
+    "restore": ("cli.restore", "put a copy of the log back where none is, and prove it"),
     "check": ("cli.check", "fold the log from zero beside and compare: equal, or which rows"),
 }
 
-BEGINNING = ("up", "demo")  # these start a server; the others look for the one that runs
+BEGINNING = ("up", "demo", "restore")  # these start a server; the others look for the one that runs
 DONE, WRONG, STOPPED, INTERRUPTED = 0, 2, 3, 130
 #: Codes of errors after which starting again would end the same way.
 FOR_GOOD = frozenset({"log", "log_hole", "log_shrunk", "fenced", "busy"})
