@@ -10,12 +10,13 @@ from typing import Any
 from domain.assessment import Figure
 from domain.calendar import business_day
 from domain.numbers import ZERO, portion
-from domain.otif import DEFAULT
+from domain.otif import BUILT_IN, DEFAULT, judge
 from projections.conduct import COUNTS, ConductDay
+from projections.fulfilments import Fulfilment
 from projections.ledger import Payment
 from projections.otif import OtifOrder
 from projections.receivables import InvoiceBalance
-from projections.rows import Tables
+from projections.rows import Tables, Window
 from projections.target_plans import TargetPlan
 from projections.target_sales import SALES
 from projections.targets import Target, targets
@@ -48,14 +49,28 @@ def figures_of(
         held = dict(zip(COUNTS, [Decimal(number) for number in counts], strict=True))
         if dealer in known or any(held[name] for name in COUNTS if name not in CHECKS):
             found[dealer] = _conduct(held)
-    outcomes = ("on_time", "late", "early")
-    for dealer, *numbers in tables.sums(OtifOrder, ("dealer",), outcomes, window, policy=[DEFAULT], **of):
-        on_time, late, early = [Decimal(number) for number in numbers]
-        if judged := on_time + late + early:
-            found.setdefault(dealer, {})["on_time"] = Figure(on_time, judged)
+    _add_deliveries(tables, found, window, at, of)
     _add_payments(tables, found, first, min(period[1], business_day(at)), of)
     _add_targets(tables, found, period, at, of)
     return found
+
+
+def _add_deliveries(
+    tables: Tables, found: Figures, window: Window, at: datetime, of: Mapping[str, Sequence[Any]]
+) -> None:
+    """Orders by how they came; one of which nothing came is judged, as failed, once its window has closed."""
+    outcomes = ("on_time", "late", "early")
+    on_time: dict[str, Decimal] = {}
+    judged: dict[str, Decimal] = {}
+    for dealer, *numbers in tables.sums(OtifOrder, ("dealer",), outcomes, window, policy=[DEFAULT], **of):
+        on_time[dealer], *failed = [Decimal(number) for number in numbers]
+        judged[dealer] = sum(failed, on_time[dealer])
+    for order in tables.select(Fulfilment, window, outcome=["not_shipped"], **of):
+        if judge(order.course, BUILT_IN[DEFAULT], at).overdue:
+            judged[order.dealer] = judged.get(order.dealer, ZERO) + ONE
+    for dealer, number in judged.items():
+        if number:
+            found.setdefault(dealer, {})["on_time"] = Figure(on_time.get(dealer, ZERO), number)
 
 
 def of_dealers(filters: Filters) -> dict[str, Sequence[Any]]:

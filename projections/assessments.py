@@ -149,5 +149,5 @@ ASSESSMENTS = Projection(
     modules=("projections.conduct",),
     views=(Assessment,),
     computed=(Computed(Assessment, assessments, always=True),),
-    reads=("deliveries", "parties", "policies", "receivables", "targets", "sales"),
+    reads=("deliveries", "orders", "parties", "policies", "receivables", "targets", "sales"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -23,13 +23,17 @@ from domain.promotions import (
     PromotionStarted,
     Scope,
 )
+from projections.dealers import DealerState
 from projections.documents import Change, Document
 from projections.orders import lines_of, status_of
+from projections.products import Product
 from projections.projection import Computed, Projection
 from projections.rows import Key, Row, Rows, Tables, table, view
 from projections.sales_rows import Sale
+from projections.target_sales import Holders
+from projections.territories import subtree
 
-ONE = Decimal(1)
+ONE, HUNDRED = Decimal(1), Decimal(100)
 BASELINE_DAYS = 28
 _STEPS = ((PromotionEnded, "ended"), (PromotionStarted, "started"), (PromotionApproved, "approved"))
 
@@ -81,6 +85,8 @@ FIGURES = ("lines", "quantity", "net", "discount", "free", "cost", "costed_net",
 class Promotion(Row):
     """What a promotion did, in one currency. Margins are of what has a cost; None where nothing has.
 
+    Inside is what was ordered in its window, by whom and of what it is for; where that is not known, it is not
+    outside. Outlet classes are not known: an order's products are not kept by outlet.
     The baseline is what the same products sold a day to the same dealers, in its stated period or the four weeks
     before the promotion; it is left out where more than 50 promotions are asked about. Effect = margin inside less
     what the baseline would have earned.
@@ -100,7 +106,10 @@ class Promotion(Row):
     discount: Money = ZERO
     free: Quantity = ZERO
     discount_rate: Decimal | None = None  # discount / (net + discount)
-    outside_lines: int = 0  # ordered before it began or after it ended
+    expected_discount: Money | None = None  # what percent or price_off give for what was sold inside
+    expected_free: Quantity | None = None  # what buy_get gives for what was sold inside
+    outside_lines: int = 0  # ordered out of its window, or for whom or what it is not
+    outside_scope_lines: int = 0  # of them those within the window
     outside_quantity: Quantity = ZERO
     outside_net: Money = ZERO
     outside_discount: Money = ZERO
@@ -219,12 +228,42 @@ def _put_plan(row: PromotionPlan, document: Document | None) -> None:
 class _Sum(Struct, gc=False):
     inside: list[Decimal]
     outside: list[Decimal]
+    out_of_scope: int
     dealers: set[str]
     skus: set[str]
 
 
 def _sum() -> _Sum:
-    return _Sum([ZERO] * len(FIGURES), [ZERO] * len(FIGURES), set(), set())
+    return _Sum([ZERO] * len(FIGURES), [ZERO] * len(FIGURES), 0, set(), set())
+
+
+class _Scopes:
+    """Whom and what promotions are for, by who held a dealer on the day and the categories as they are listed."""
+
+    def __init__(self, tables: Tables, plans: Iterable[PromotionPlan]) -> None:
+        scopes = [plan.scope for plan in plans if plan.scope is not None]
+        territories = {name for scope in scopes for name in scope.territories}
+        self._trees = {name: subtree(tables, name) for name in territories}
+        self._holders = Holders(tables) if territories else None
+        self._orgs: dict[str, str] = {}
+        if any(scope.org for scope in scopes):
+            self._orgs = {state.dealer: state.org for state in tables.select(DealerState)}
+        self._categories: dict[str, str] = {}
+        if any(scope.categories for scope in scopes):
+            self._categories = {listed.sku: listed.category for listed in tables.select(Product)}
+
+    def hold(self, scope: Scope, dealer: str, day: date, sku: str) -> bool:
+        """Whether a purchase lies in a scope; what is not known of it does not put it outside."""
+        if (scope.dealers and dealer not in scope.dealers) or (scope.skus and sku not in scope.skus):
+            return False
+        if (org := self._orgs.get(dealer)) and scope.org and org != scope.org:
+            return False
+        if (category := self._categories.get(sku)) and scope.categories and category not in scope.categories:
+            return False
+        if scope.territories and self._holders is not None:
+            _, territory = self._holders.of(dealer, day)
+            return not territory or any(territory in self._trees[name] for name in scope.territories)
+        return True
 
 
 def promotions(tables: Tables, at: datetime, filters: Mapping[str, Sequence[Any]]) -> Iterator[Promotion]:
@@ -234,19 +273,22 @@ def promotions(tables: Tables, at: datetime, filters: Mapping[str, Sequence[Any]
     found: dict[tuple[str, str], _Sum] = {}
     today = business_day(at)
     window = ("day", date.min, today + timedelta(days=1))
-    for promotion, currency, day, *values in tables.sums(
-        PromotionDay, ("promotion", "currency", "day"), FIGURES, window, **wanted
+    scopes = _Scopes(tables, plans.values())
+    by = ("promotion", "currency", "dealer", "sku", "day")
+    for promotion, currency, dealer, sku, day, *values in tables.sums(
+        PromotionDay, by, FIGURES, window, **wanted
     ):
         held = found.setdefault((promotion, currency), _sum())
-        side = held.inside if _runs(plans.get(promotion), day) else held.outside
-        for number, value in enumerate(values):
-            side[number] += value
-    for promotion, currency, dealer, sku, _ in tables.sums(
-        PromotionDay, ("promotion", "currency", "dealer", "sku"), ("lines",), window, **wanted
-    ):
-        held = found[promotion, currency]
         held.dealers.add(dealer)
         held.skus.add(sku)
+        plan = plans.get(promotion)
+        side = held.inside if _runs(plan, day) else held.outside
+        scope = plan.scope if plan is not None and side is held.inside else None
+        if scope is not None and not scopes.hold(scope, dealer, day, sku):
+            side = held.outside
+            held.out_of_scope += int(values[0])
+        for number, value in enumerate(values):
+            side[number] += value
     for promotion in plans.keys() - {name for name, _ in found}:
         found[promotion, ""] = _sum()
     detailed = len({name for name, _ in found}) <= 50 or bool(wanted)
@@ -278,7 +320,7 @@ def _summed(promotion: str, currency: str, plan: PromotionPlan | None, held: _Su
         both["free"],
     )
     row.outside_quantity, row.outside_net = outside["quantity"], outside["net"]
-    row.outside_discount = outside["discount"]
+    row.outside_discount, row.outside_scope_lines = outside["discount"], held.out_of_scope
     if listed := both["net"] + both["discount"]:
         row.discount_rate = portion(both["discount"], ONE, listed)
     row.margin, row.outside_margin = _margin(both), _margin(outside)
@@ -286,7 +328,20 @@ def _summed(promotion: str, currency: str, plan: PromotionPlan | None, held: _Su
     earned = _margin(inside)
     if earned is not None and inside["costed"]:
         row.unit_margin = portion(earned, ONE, inside["costed"])
+    _expect(row, inside)
     return row
+
+
+def _expect(row: Promotion, inside: Mapping[str, Decimal]) -> None:
+    """What the mechanics give for what was sold inside, where they say it without the single orders."""
+    told = row.mechanics or {}
+    if told.get("kind") == "percent":
+        listed = inside["net"] + inside["discount"]
+        row.expected_discount = portion(listed, Decimal(told["percent"]), HUNDRED)
+    elif told.get("kind") == "price_off" and told["currency"] == row.currency:
+        row.expected_discount = product(inside["quantity"], Decimal(told["amount"]))
+    elif told.get("kind") == "buy_get" and Decimal(told["buy"]):
+        row.expected_free = portion(inside["quantity"], Decimal(told["get"]), Decimal(told["buy"]))
 
 
 def _margin(figures: Mapping[str, Decimal]) -> Decimal | None:

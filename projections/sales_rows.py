@@ -77,19 +77,19 @@ FIGURES = tuple(name for name in DealerDay.__struct_fields__ if name not in (*KE
 # Whose a sale was is asked of the intervals and not stored with it: an assignment dated back needs no rebuild, and
 # one that begins today leaves past sales where they were. It is asked of each row where it is wanted, and of none
 # where it is not: joined, the intervals cost every sum twice its time. A day lies in one interval at most.
-_TERRITORY = """COALESCE(NULLIF(s.territory, ''), (SELECT h.territory FROM territory_holdings h
+TERRITORY = """COALESCE(NULLIF(s.territory, ''), (SELECT h.territory FROM territory_holdings h
   WHERE h.dealer = s.dealer AND h.from_day <= s.day AND s.day < h.to_day), '')"""
 _HOLDER = """SELECT r.rep FROM rep_holdings r
   WHERE r.kind = '{0}' AND r.target = {1} AND r.from_day <= s.day AND s.day < r.to_day"""
-_REP = f"""COALESCE(NULLIF(s.rep, ''), ({_HOLDER.format("dealer", "s.dealer")}),
-  ({_HOLDER.format("territory", _TERRITORY)}), '')"""
+REP = f"""COALESCE(NULLIF(s.rep, ''), ({_HOLDER.format("dealer", "s.dealer")}),
+  ({_HOLDER.format("territory", TERRITORY)}), '')"""
 _SUMS = ", ".join(f"s.{name}" for name in FIGURES)
 
 
 @view(
     "dealer_sales",
     key=("dealer", "day", "stated_rep", "stated_territory", "currency"),
-    sql=f"SELECT s.dealer, s.day, s.rep, s.territory, s.currency, {_REP}, {_TERRITORY}, {_SUMS} "
+    sql=f"SELECT s.dealer, s.day, s.rep, s.territory, s.currency, {REP}, {TERRITORY}, {_SUMS} "
     "FROM dealer_days s",
 )
 class DealerSale(Row):
@@ -125,7 +125,7 @@ class DealerSale(Row):
 @view(
     "sales",
     key=("dealer", "day", "sku", "stated_rep", "stated_territory", "currency"),
-    sql=f"SELECT s.dealer, s.day, s.sku, s.rep, s.territory, s.currency, {_REP}, {_TERRITORY}, "
+    sql=f"SELECT s.dealer, s.day, s.sku, s.rep, s.territory, s.currency, {REP}, {TERRITORY}, "
     f"COALESCE(p.name, ''), COALESCE(p.category, ''), {_SUMS} "
     "FROM sales_days s LEFT JOIN products p ON p.sku = s.sku",
     coarser="dealer_sales",

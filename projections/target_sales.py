@@ -15,8 +15,8 @@ from projections.dealers import DealerState
 from projections.ledger import LedgerDay
 from projections.products import Product
 from projections.reps import RepHolding
-from projections.rows import Tables
-from projections.sales_rows import DealerDay, DealerSale, Sale
+from projections.rows import Row, Tables, view
+from projections.sales_rows import REP, TERRITORY, DealerDay, DealerSale, Sale
 from projections.target_plans import TargetPlan
 from projections.territories import subtree
 
@@ -30,10 +30,33 @@ COLLECTED = ("paid", "refunded", "failed")
 ONE = Decimal(1)
 
 
+@view(
+    "outlet_orders",
+    key=("dealer", "day", "outlet", "stated_rep", "stated_territory"),
+    sql=f"SELECT s.dealer, s.day, s.outlet, s.rep, s.territory, {REP}, {TERRITORY}, "
+    f"COALESCE(c.outlet_class, ''), COUNT(*) FROM orders s LEFT JOIN outlets c ON c.outlet = s.outlet "
+    "WHERE s.outlet <> '' AND s.day IS NOT NULL AND s.status <> '' AND s.status <> 'cancelled' "
+    "GROUP BY 1, 2, 3, 4, 5, 6, 7, 8",
+)
+class OutletOrder(Row):
+    """How many orders an outlet placed with a dealer on a day, without those cancelled since; whose it was then."""
+
+    dealer: str
+    day: date
+    outlet: str
+    stated_rep: str
+    stated_territory: str
+    rep: str = ""
+    territory: str = ""
+    outlet_class: str = ""  # of the outlet as it is known now
+    orders: int = 0
+
+
 class Sold(Struct, gc=False):
-    """The figures of a target's scope and window, by currency."""
+    """The figures of a target's scope and window, by currency, and the outlets that ordered."""
 
     figures: dict[str, dict[str, Decimal]]
+    outlets: set[str]
 
     def add(self, currency: str, names: Sequence[str], values: Sequence[Decimal]) -> None:
         held = self.figures.setdefault(currency, dict.fromkeys(names, ZERO))
@@ -69,13 +92,14 @@ def delivers(tables: Tables) -> bool:
 
 def sold(tables: Tables, plans: Sequence[TargetPlan], at: datetime) -> dict[str, Sold]:
     """The figures of every target by its name. Sales belong to who held them on their day."""
-    found = {plan.target: Sold({}) for plan in plans}
+    found = {plan.target: Sold({}, set()) for plan in plans}
     selling = [plan for plan in plans if plan.measure in SALES and not plan.outlet_class]
     fine = [plan for plan in selling if plan.category or plan.skus or plan.measure == "volume"]
     coarse = [plan for plan in selling if not (plan.category or plan.skus or plan.measure == "volume")]
     _sell(tables, coarse, found, at)
     _sell_products(tables, fine, found, at)
     _collect(tables, [p for p in plans if p.measure == "collection"], found, at)
+    _count_outlets(tables, [p for p in plans if p.measure == "outlets"], found, at)
     return found
 
 
@@ -128,6 +152,22 @@ def _sell_products(
                     found[plan.target].add(currency, FIGURES, scaled)
                 else:
                     found[plan.target].add(currency, FIGURES, values)
+
+
+def _count_outlets(
+    tables: Tables, plans: Sequence[TargetPlan], found: Mapping[str, Sold], at: datetime
+) -> None:
+    """An outlet counts once, however often it ordered, for who held it on the days it did."""
+    reach = Reach(tables, plans)
+    by = ("dealer", "rep", "territory", "outlet_class", "outlet")
+    for held, first, last in _stretches(plans, at):
+        choose = reach.among(held)
+        for dealer, rep, territory, outlet_class, outlet, _ in tables.sums(
+            OutletOrder, by, ("orders",), ("day", first, last), **_dealers(held)
+        ):
+            for plan in choose.of(dealer, rep, territory):
+                if not plan.outlet_class or plan.outlet_class == outlet_class:
+                    found[plan.target].outlets.add(outlet)
 
 
 def _collect(tables: Tables, plans: Sequence[TargetPlan], found: Mapping[str, Sold], at: datetime) -> None:

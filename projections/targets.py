@@ -14,7 +14,7 @@ from projections.policies import published
 from projections.projection import Computed, Projection
 from projections.rows import Row, Tables, view
 from projections.target_plans import TargetHistory, TargetPlan, fold, keys
-from projections.target_sales import Sold, delivers, limits, sold
+from projections.target_sales import OutletOrder, Sold, delivers, limits, sold
 
 COLLECTION = (("paid", 1), ("refunded", -1), ("failed", -1))
 
@@ -136,7 +136,13 @@ def _target(
 
 def _reach(row: Target, plan: TargetPlan, reached: Sold, rule: Recognition) -> None:
     """What counts, and how much of it there was. Money is summed in one currency alone."""
-    if plan.outlet_class or plan.measure == "outlets":
+    if plan.measure == "outlets":
+        if plan.category or plan.skus or plan.flow != "primary":
+            row.recognition = "cannot be said: of an outlet it is kept when it ordered, not what"
+        else:
+            row.recognition, row.actual = "outlets that ordered", Decimal(len(reached.outlets))
+        return
+    if plan.outlet_class:
         row.recognition = "cannot be said: sales are not kept by class of outlet"
         return
     money = plan.measure in ("amount", "collection")
@@ -212,7 +218,7 @@ TARGETS = Projection(
     keys=keys,
     fold=fold,
     modules=("projections.target_plans",),
-    views=(Target,),
+    views=(Target, OutletOrder),
     computed=(Computed(Target, targets, always=True),),
-    reads=("sales", "parties", "policies", "receivables"),
+    reads=("sales", "parties", "policies", "receivables", "orders"),
 )

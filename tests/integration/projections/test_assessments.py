@@ -131,6 +131,18 @@ def test_the_card_of_a_distributor_in_shanghai_scores_what_is_published(told: Bo
     assert adds_up(card)
 
 
+def test_an_order_of_which_nothing_came_is_late_once_its_window_has_closed_and_unknown_before(
+    told: Book,
+) -> None:
+    told.say(published("ours", {"criteria": [RATIO, HAND]}, JANUARY), given_mark("look", grade="優"))
+    told.say(*delivered(1, late=False), delivered(2, late=False)[0])
+
+    [before], [after] = cards(told, MIDDAY + DAY * 0.9), cards(told, MIDDAY + DAY)
+
+    assert [c.earned for c in before.criteria] == [D(40), D(60)]
+    assert [c.earned for c in after.criteria] == [D(20), D(60)]
+
+
 def test_a_dismissed_violation_does_not_count(told: Book) -> None:
     told.say(*delivered(1, late=False))
     told.say(breach("V1"), breach("V2", "diversion"), breach("V2", "diversion", "dismissed", MIDDAY + DAY))

@@ -34,11 +34,9 @@ def told(tmp_path: Path) -> Iterator[Book]:
 
 
 def planned(promotion: str = "P1", **more: Any) -> bytes:
-    about = {"name": "春促", "from_": MARCH, "to": APRIL, "scope": {}}
     how = {"kind": "price_off", "amount": "7", "currency": "CNY"}
-    return body(
-        "promotion.planned.v1", promotion=promotion, time=MARCH - 9 * DAY, mechanics=how, **{**about, **more}
-    )
+    about = {"name": "春促", "from_": MARCH, "to": APRIL, "scope": {}, "mechanics": how}
+    return body("promotion.planned.v1", promotion=promotion, time=MARCH - 9 * DAY, **{**about, **more})
 
 
 def line(
@@ -72,6 +70,67 @@ def test_what_was_ordered_outside_the_window_is_shown_apart(told: Book) -> None:
         D(98),
     )
     assert row.discount_rate == D("0.7")
+
+
+@pytest.mark.parametrize(
+    ("scope", "inside"),
+    [
+        ({}, 2),
+        ({"dealers": ["D1"]}, 1),
+        ({"skus": ["COLA"]}, 2),
+        ({"skus": ["TEA"]}, 0),
+        ({"categories": ["soft"]}, 2),
+        ({"categories": ["beer"]}, 0),
+        ({"territories": ["north"]}, 1),  # D1's, by its part; D2 is known to be elsewhere
+        ({"territories": ["south"], "skus": ["COLA"]}, 1),
+    ],
+)
+def test_what_is_not_for_the_dealer_or_the_product_is_outside_within_the_window(
+    told: Book, scope: dict[str, Any], inside: int
+) -> None:
+    told.say(
+        body("product.listed.v1", sku="COLA", name="Cola", base_uom="case", category="soft"),
+        body("territory.defined.v1", territory="north", name="North"),
+        body("territory.defined.v1", territory="n1", name="N1", parent="north"),
+        body("territory.defined.v1", territory="south", name="South"),
+        body("territory.assigned.v1", dealer="D1", territory="n1", from_=MARCH - 90 * DAY),
+        body("territory.assigned.v1", dealer="D2", territory="south", from_=MARCH - 90 * DAY),
+        planned(scope=scope),
+        order("O1"),
+        order("O2", dealer="D2"),
+        order("O3", APRIL),
+    )
+
+    row = asked(told)
+
+    assert row.lines == 3
+    assert (row.outside_lines, row.outside_scope_lines) == (3 - inside, 2 - inside)
+    assert row.expected_discount == D(70) * inside
+
+
+def test_what_is_not_known_of_a_purchase_does_not_put_it_outside(told: Book) -> None:
+    told.say(planned(scope={"territories": ["north"], "categories": ["soft"], "org": "U1"}), order("O1"))
+
+    assert (asked(told).outside_lines, asked(told).outside_scope_lines) == (0, 0)
+
+
+def test_what_the_mechanics_give_stands_beside_what_was_given(told: Book) -> None:
+    told.say(planned(mechanics={"kind": "percent", "percent": "60"}), order("O1"))
+    percent = asked(told)
+    told.say(
+        body(
+            "promotion.amended.v1",
+            promotion="P1",
+            name="春促",
+            from_=MARCH,
+            to=APRIL,
+            scope={},
+            mechanics={"kind": "buy_get", "buy": "10", "get": "1"},
+        )
+    )
+
+    assert (percent.discount, percent.expected_discount) == (D(70), D(60))
+    assert (asked(told).free, asked(told).expected_free) == (D(0), D(1))
 
 
 def test_without_a_plan_nothing_is_outside(told: Book) -> None:

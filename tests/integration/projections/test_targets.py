@@ -24,7 +24,9 @@ CHINA = timezone(timedelta(hours=8))
 DAY = timedelta(days=1)
 MARCH, APRIL = datetime(2026, 3, 1, tzinfo=CHINA), datetime(2026, 4, 1, tzinfo=CHINA)
 MIDDAY = timedelta(hours=12)
-NEEDED = tuple(p for p in PROJECTIONS if p.name in ("sales", "parties", "policies", "receivables", "targets"))
+NEEDED = tuple(
+    p for p in PROJECTIONS if p.name in ("sales", "parties", "policies", "receivables", "targets", "orders")
+)
 
 
 @pytest.fixture
@@ -69,6 +71,40 @@ def held(territory: str, since: datetime, dealer: str = "D1", to: datetime | Non
 def asked(told: Book, target: str = "T1", at: datetime = LATER) -> Target:
     [row] = told.ask(targets, at, target=[target])
     return row
+
+
+def test_a_target_of_outlets_counts_each_that_ordered_once_for_who_held_it_then(told: Book) -> None:
+    told.say(
+        body("outlet.opened.v1", outlet="S1", **{"name": "Shop", "class": "small"}),
+        body("outlet.opened.v1", outlet="S2", **{"name": "Shop", "class": "horeca"}),
+        held("north", MARCH - 90 * DAY, to=MARCH + 10 * DAY),
+        sold("O1", "1", outlet="S1"),
+        sold("O2", "1", MARCH + 2 * DAY, outlet="S1"),
+        sold("O3", "1", MARCH + 3 * DAY, outlet="S2"),
+        sold("O4", "1", MARCH + 20 * DAY, outlet="S3"),
+        sold("O5", "1", MARCH + 3 * DAY, outlet="S4"),
+        body("order.cancelled.v1", order="O5", dealer="D1", time=MARCH + 4 * DAY),
+        sold("O6", "1"),
+        sold("O7", "1", APRIL, outlet="S5"),
+        *[
+            set_(name, "4", measure="outlets", currency=None, scope=scope)
+            for name, scope in (
+                ("all", {}),
+                ("small", {"outlet_class": "small"}),
+                ("north", {"territory": "north"}),
+                ("other", {"dealer": "D2"}),
+            )
+        ],
+        set_("cola", "4", measure="outlets", currency=None, scope={"skus": ["COLA"]}),
+    )
+
+    reached = {name: asked(told, name).actual for name in ("all", "small", "north", "other", "cola")}
+
+    assert reached == {"all": D(3), "small": D(1), "north": D(2), "other": D(0), "cola": None}
+    assert (asked(told, "all").attainment, asked(told, "all").recognition) == (
+        D("0.75"),
+        "outlets that ordered",
+    )
 
 
 def test_a_target_may_be_published_after_its_sales(told: Book) -> None:
