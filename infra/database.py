@@ -10,6 +10,7 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 import msgspec
+import psycopg
 import sqlalchemy as sa
 from msgspec import Struct
 
@@ -83,14 +84,21 @@ class Database:
                 f"database address {url!r} cannot be used ({error}): give sqlite:///FILE or postgresql+psycopg://…"
             ) from None
         self.dialect = self.engine.dialect.name
+        self.name = self.engine.url.render_as_string()  # without a password
         if self.dialect not in (SQLITE, POSTGRESQL):
             raise DatabaseError(f"{self.dialect} is not supported: use SQLite or PostgreSQL")
         if self.dialect == SQLITE:
             sa.event.listen(self.engine, "connect", self._pragmas)
         self.sql = Sql(self.dialect)
         self._reader = self._connect()
-        if not read_only:
-            self._prepare()
+        try:
+            if self.dialect == POSTGRESQL:
+                self._prepare_reader(self._reader.driver_connection)
+            if not read_only:
+                self._prepare()
+        except BaseException:
+            self.close()
+            raise
 
     def _pragmas(self, connection: Any, record: Any) -> None:
         connection.isolation_level = None
@@ -108,7 +116,16 @@ class Database:
         try:
             return self.engine.raw_connection()
         except sa.exc.OperationalError as error:
-            raise DatabaseError(f"database {self.url!r} cannot be opened: {error.orig}") from None
+            raise DatabaseError(f"database {self.name!r} cannot be opened: {error.orig}") from None
+
+    def _prepare_reader(self, connection: psycopg.Connection[Any]) -> None:
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise DatabaseError(
+                f"database {self.name!r} is encoded in {encoding}, which has no place for every name: give one "
+                "made with ENCODING 'UTF8'"
+            )
+        connection.autocommit = True  # it only reads: there is no transaction to begin and to end
 
     def _prepare(self) -> None:
         try:
@@ -124,11 +141,11 @@ class Database:
                 [(newest,)] = run("SELECT max(revision) FROM qudao", ()).fetchall()
                 if newest is None:
                     run(f"INSERT INTO qudao VALUES ({REVISION})", ())
-        except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
-            raise DatabaseError(f"database {self.url!r} cannot be written: {error}") from None
+        except (sqlite3.DatabaseError, psycopg.Error) as error:
+            raise DatabaseError(f"database {self.name!r} cannot be written: {error}") from None
         if newest is not None and newest > REVISION:
             raise DatabaseError(
-                f"database {self.url!r} was made by a newer Qudao (revision {newest}, this program knows "
+                f"database {self.name!r} was made by a newer Qudao (revision {newest}, this program knows "
                 f"{REVISION}): run the newer program, or give another database; it can be rebuilt from the log"
             )
 
@@ -143,8 +160,6 @@ class Database:
             return found
         finally:
             cursor.close()
-            if self.dialect == POSTGRESQL:
-                self._reader.rollback()
 
     def load(self, physical: str, codec: Codec, keys: Iterable[Key]) -> Iterator[Row]:
         """The rows under the given keys, in one statement."""

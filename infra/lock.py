@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import psycopg
 import sqlalchemy as sa
 
 from domain.errors import QudaoError
@@ -15,6 +16,7 @@ from infra.database import Database
 from infra.tables import SQLITE
 
 ADVISORY = 0x7175_6461_6F  # "qudao"
+LET_GO_SECONDS = 5  # PostgreSQL ends what a killed projector had begun before it lets go
 
 
 class BusyError(QudaoError):
@@ -44,19 +46,25 @@ class ProjectorLock:
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, str(os.getpid()).encode(), 0)
         else:
-            self._connection = database.engine.connect()
-            if not self._connection.scalar(sa.select(sa.func.pg_try_advisory_lock(ADVISORY))):
+            self._connection = database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            self._connection.exec_driver_sql(f"SET lock_timeout = '{LET_GO_SECONDS}s'")
+            try:
+                self._connection.execute(sa.select(sa.func.pg_advisory_lock(ADVISORY)))
+            except sa.exc.OperationalError as error:
                 self._connection.close()
+                if not isinstance(error.orig, psycopg.errors.LockNotAvailable):
+                    raise
                 raise BusyError(
                     "another projector works on this PostgreSQL database: one is enough; stop it first if this "
                     "one is to take over"
-                )
+                ) from None
 
     def release(self) -> None:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
         if self._connection is not None:
+            self._connection.invalidate()  # the lock is its session's, which would live on in the pool
             self._connection.close()
             self._connection = None
 

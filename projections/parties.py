@@ -71,7 +71,7 @@ PARTIES = Projection(
     views=(TerritoryBranch, TerritoryOverlap, *VIEWS, Dealer),
     computed=(Computed(Contract, contracts_at, always=True), Computed(Dealer, dealers_at, always=True)),
     reads=(
-        *("orders", "stock", "sales"),
+        *("index", "orders", "stock", "sales"),
         *("deliveries", "policies", "receivables", "targets", "assessments"),
     ),
 )

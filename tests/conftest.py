@@ -1,18 +1,50 @@
-"""Scratch databases for the tests of a module."""
+"""Scratch databases: every test that takes one runs on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
 
 import pytest
 
+from infra.tables import POSTGRESQL, SQLITE
 from projections.registry import PROJECTIONS
+from tests.lab.databases import Databases, Files, PostgreSQL, Where, postgresql
 from tests.lab.folding import Scratch
 
 
 @pytest.fixture(scope="session")
-def scratch_of_all(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
-    """Empty databases with the tables of every projection there is."""
-    return Scratch(tmp_path_factory.mktemp("scratch-of-all"), PROJECTIONS)
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """SQLite files."""
+    return Files(tmp_path_factory.mktemp("databases"))
 
 
 @pytest.fixture(scope="session")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
+def server() -> Iterator[PostgreSQL]:
+    """One PostgreSQL server for the session."""
+    with postgresql() as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=[SQLITE, POSTGRESQL])
+def databases(request: pytest.FixtureRequest) -> Databases:
+    """Where scratch databases come from: once these, once those."""
+    found: Databases = request.getfixturevalue("files" if request.param == SQLITE else "server")
+    return found
+
+
+@pytest.fixture
+def database(databases: Databases) -> Where:
+    """A database of the test's own, without a table."""
+    return databases.new()
+
+
+@pytest.fixture(scope="session")
+def scratch_of_all(databases: Databases) -> Scratch:
+    """Empty databases with the tables of every projection there is."""
+    return Scratch(databases, PROJECTIONS)
+
+
+@pytest.fixture(scope="session")
+def scratch(databases: Databases) -> Scratch:
     """Empty databases with the tables of orders and stock."""
-    return Scratch(tmp_path_factory.mktemp("scratch"))
+    return Scratch(databases)

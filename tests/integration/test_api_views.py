@@ -8,11 +8,9 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -25,14 +23,15 @@ from api.query import PARAMETERS, parameters_of
 from api.views import FIXED_PATHS, token, untoken, views_of
 from domain.identifiers import escape
 from domain.numbers import ZERO
-from infra.database import LIVE, Database, Position, physical
+from infra.database import LIVE, Position, physical
 from infra.documents import ROWS
 from infra.engine import INDEX, insert_position
-from infra.tables import Codec
 from projections.projection import Computed, Projection
 from projections.registry import PROJECTIONS
 from projections.rows import TABLES, Row, table
+from tests.lab.databases import Databases, Where
 from tests.lab.events import HOUR, NOON, counted, dispatched, log, moved, order, received
+from tests.lab.folding import database_on, store
 from tests.lab.site import checked, fold, site
 
 pytestmark = pytest.mark.integration
@@ -55,14 +54,12 @@ SALES = Projection("test_sales", (Sale,), frozenset(), lambda change: iter(()), 
 LEAST, MOST = Decimal("-999999999999.999999"), Decimal("999999999999.999999")
 
 
-def put(path: Path, sales: list[Sale], sequence: int = 7) -> None:
+def put(where: Where, sales: list[Sale], sequence: int = 7) -> None:
     """A database as a projector would have left it."""
-    database = Database(f"sqlite:///{path}")
+    database = database_on(where)
     database.create([Sale], "test")
-    codec = Codec(Sale)
-    text = msgspec.json.encode([codec.write(sale) for sale in sales]).decode()
     with database.transaction() as run:
-        run(database.sql.upsert(physical(Sale, "test"), codec), (text,))
+        store(database, run, physical(Sale, "test"), sales)
         database.point_views(run, [(Sale, "test")])
     insert_position(database, Position("test_sales", "test", LIVE, sequence))
     database.close()
@@ -73,8 +70,8 @@ def sale(number: int, **values: Any) -> Sale:
 
 
 @pytest.fixture(scope="module")
-def sales(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient[Litestar]]:
-    path = tmp_path_factory.mktemp("sales") / "q.db"
+def sales(databases: Databases) -> Iterator[TestClient[Litestar]]:
+    path = databases.new()
     put(
         path,
         [
@@ -93,8 +90,8 @@ def sales(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient[Lites
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient[Litestar]]:
-    path = tmp_path_factory.mktemp("shop") / "q.db"
+def shop(databases: Databases) -> Iterator[TestClient[Litestar]]:
+    path = databases.new()
     events = [
         order("O1", "D1", ("COLA", 10), ("茶", 3)),
         order("渠/2", "渠道-7"),
@@ -239,10 +236,10 @@ def test_groups_come_in_pages_too(sales: TestClient[Litestar], sort: str) -> Non
         assert nets == sorted(nets, reverse=sort == "-net")
 
 
-def test_sums_beyond_64_bits_are_exact(tmp_path: Path) -> None:
-    put(tmp_path / "q.db", [sale(n, net=LEAST if n % 10 == 0 else MOST) for n in range(100)])
+def test_sums_beyond_64_bits_are_exact(database: Where) -> None:
+    put(database, [sale(n, net=LEAST if n % 10 == 0 else MOST) for n in range(100)])
 
-    with site(tmp_path / "q.db", projections=[SALES]) as client:
+    with site(database, projections=[SALES]) as client:
         sums = client.get("/test_sales?sum=net").json()["items"]
         ordered = client.get("/test_sales?sum=net&by=dealer&sort=-net").json()["items"]
 
@@ -360,17 +357,17 @@ def test_a_row_far_ahead_of_now_waits_for_its_time(shop: TestClient[Litestar]) -
     assert shop.get("/orders/=5F/O3").status_code == 404
 
 
-def test_an_answer_waits_for_a_sequence_and_not_for_ever(tmp_path: Path) -> None:
-    put(tmp_path / "q.db", [sale(1)], sequence=7)
+def test_an_answer_waits_for_a_sequence_and_not_for_ever(database: Where) -> None:
+    put(database, [sale(1)], sequence=7)
 
     def move_on() -> None:
         time.sleep(0.2)
-        database = Database(f"sqlite:///{tmp_path / 'q.db'}")
-        with database.transaction() as run:
+        written = database_on(database)
+        with written.transaction() as run:
             run("UPDATE positions SET sequence = 8", ())
-        database.close()
+        written.close()
 
-    with site(tmp_path / "q.db", projections=[SALES]) as client:
+    with site(database, projections=[SALES]) as client:
         mover = threading.Thread(target=move_on)
         mover.start()
         reached = client.get("/test_sales?min_sequence=8")
@@ -382,8 +379,8 @@ def test_an_answer_waits_for_a_sequence_and_not_for_ever(tmp_path: Path) -> None
     assert late.json()["type"] == "/problems/not_yet"
 
 
-def test_a_view_nobody_has_built_yet_says_so(tmp_path: Path) -> None:
-    with site(tmp_path / "q.db") as client:
+def test_a_view_nobody_has_built_yet_says_so(database: Where) -> None:
+    with site(database) as client:
         response = client.get("/orders")
 
     assert response.status_code == 503
@@ -424,12 +421,12 @@ def test_what_more_rows_bear_on_than_are_read_is_too_much_to_ask(
     assert response.json()["errors"][0]["field"] == "location"
 
 
-def test_a_computed_view_is_filtered_sorted_and_summed_like_any_other(tmp_path: Path) -> None:
-    put(tmp_path / "q.db", [])
+def test_a_computed_view_is_filtered_sorted_and_summed_like_any_other(database: Where) -> None:
+    put(database, [])
     rows = [sale(n, net=Decimal(n), lines=n) for n in range(20)]
     way = Computed(Sale, lambda tables, at, filters: iter(rows), always=True)
 
-    with site(tmp_path / "q.db", projections=[replace(SALES, computed=(way,))]) as client:
+    with site(database, projections=[replace(SALES, computed=(way,))]) as client:
         page = all_pages(client, "/test_sales?dealer=D1&sort=-net&limit=2")
         [euro] = client.get("/test_sales?sum=net&currency=EUR").json()["items"]
 
@@ -449,10 +446,10 @@ def test_no_view_and_no_field_has_a_name_that_means_something_else() -> None:
         assert TABLES[view.row].view == view.name
 
 
-def test_a_page_of_a_hundred_rows_is_quick(tmp_path: Path) -> None:
-    put(tmp_path / "q.db", [sale(n, net=Decimal(n)) for n in range(20_000)])
+def test_a_page_of_a_hundred_rows_is_quick(database: Where) -> None:
+    put(database, [sale(n, net=Decimal(n)) for n in range(20_000)])
 
-    with site(tmp_path / "q.db", projections=[SALES]) as client:
+    with site(database, projections=[SALES]) as client:
         took = []
         for number in range(50):
             began = time.perf_counter()

@@ -10,6 +10,7 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from tests.lab.databases import Databases
 from tests.lab.events import body, log
 from tests.lab.site import fold, site
 
@@ -20,8 +21,8 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient[Litestar]]:
-    path = tmp_path_factory.mktemp("asking") / "q.db"
+def client(databases: Databases) -> Iterator[TestClient[Litestar]]:
+    path = databases.new()
     fold(path, log([body("territory.defined.v1", territory="north", name="North")]))
     with site(path) as client:
         yield client

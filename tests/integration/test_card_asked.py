@@ -15,6 +15,7 @@ from litestar.testing import TestClient
 from domain.event_types import CATALOGUE
 from infra.importing import Import
 from infra.message import Message
+from tests.lab.databases import Databases, Where
 from tests.lab.events import NOON, body, log
 from tests.lab.site import fold, site
 
@@ -29,8 +30,8 @@ real = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def adventureworks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient[Litestar]]:
-    path = tmp_path_factory.mktemp("adventureworks") / "q.db"
+def adventureworks(databases: Databases) -> Iterator[TestClient[Litestar]]:
+    path = databases.new()
     running = Import(
         ROOT / "examples" / "mappings" / "adventureworks.toml", DATA / "adventureworks", CATALOGUE
     )
@@ -84,11 +85,11 @@ def test_what_promotions_gave_is_what_orders_were_discounted_by(adventureworks: 
     assert given["discount"] == orders["discount"] == "140612.1794"
 
 
-def test_built_in_policies_are_read_beside_published_ones(tmp_path: Path) -> None:
+def test_built_in_policies_are_read_beside_published_ones(database: Where) -> None:
     about = {"kind": "calendar", "version": "2026", "effective": NOON, "body": {"holidays": ["2026-10-01"]}}
-    fold(tmp_path / "q.db", log([body("policy.published.v1", policy="year", **about)]))
+    fold(database, log([body("policy.published.v1", policy="year", **about)]))
 
-    with site(tmp_path / "q.db") as client:
+    with site(database) as client:
         found = {(row["policy"], row["version"]): row for row in items(client, "/policies")}
 
     assert found["year", "2026"]["body"] == {"holidays": ["2026-10-01"]}
@@ -102,7 +103,7 @@ def test_built_in_policies_are_read_beside_published_ones(tmp_path: Path) -> Non
     assert found["pepsi-shanghai", "built-in"]["sequence"] == 0
 
 
-def test_a_card_is_asked_by_its_period_and_opens_up_to_its_points(tmp_path: Path) -> None:
+def test_a_card_is_asked_by_its_period_and_opens_up_to_its_points(database: Where) -> None:
     mark = {"dealer": "D1", "criterion": "look", "grade": "優", "by": "supervisor", "subject": "D1"}
     window = {"from": "2026-01-01T00:00:00+08:00", "to": "2026-04-01T00:00:00+08:00"}
     card = {
@@ -110,7 +111,7 @@ def test_a_card_is_asked_by_its_period_and_opens_up_to_its_points(tmp_path: Path
     }
     rule = {"policy": "ours", "kind": "assessment", "version": "1", "effective": "2026-01-01T00:00:00Z"}
     fold(
-        tmp_path / "q.db",
+        database,
         log(
             [
                 body("assessment.input.v1", period=window, **mark),
@@ -119,7 +120,7 @@ def test_a_card_is_asked_by_its_period_and_opens_up_to_its_points(tmp_path: Path
         ),
     )
 
-    with site(tmp_path / "q.db") as client:
+    with site(database) as client:
         [found] = items(client, "/assessments?period=2026-Q1")
 
     assert (found["score"], found["grade"], found["policy"]) == ("90", "A", "ours")

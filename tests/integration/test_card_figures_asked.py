@@ -14,6 +14,7 @@ import pytest
 from domain.event_types import CATALOGUE
 from infra.importing import Import
 from infra.message import Message
+from tests.lab.databases import Databases, Where
 from tests.lab.events import NOON
 from tests.lab.site import fold, site
 
@@ -46,12 +47,12 @@ pytestmark = [
 Ask = Callable[..., list[dict[str, Any]]]
 
 
-def asking(name: str, folder: Path) -> Iterator[Ask]:
+def asking(name: str, where: Where) -> Iterator[Ask]:
     """Ask the API over an export that was folded; all pages of an answer as one."""
     running = Import(ROOT / "examples" / "mappings" / f"{name}.toml", DATA / name, CATALOGUE)
     outgoing = enumerate(running.outgoing(), 1)
-    fold(folder / "q.db", [Message(n, START + n * 10**6, o.subject, o.body) for n, o in outgoing])
-    with site(folder / "q.db") as client:
+    fold(where, [Message(n, START + n * 10**6, o.subject, o.body) for n, o in outgoing])
+    with site(where) as client:
 
         def ask(view: str, **query: str) -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = []
@@ -68,13 +69,13 @@ def asking(name: str, folder: Path) -> Iterator[Ask]:
 
 
 @pytest.fixture(scope="module")
-def adventureworks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
-    yield from asking("adventureworks", tmp_path_factory.mktemp("adventureworks"))
+def adventureworks(databases: Databases) -> Iterator[Ask]:
+    yield from asking("adventureworks", databases.new())
 
 
 @pytest.fixture(scope="module")
-def northwind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
-    yield from asking("northwind", tmp_path_factory.mktemp("northwind"))
+def northwind(databases: Databases) -> Iterator[Ask]:
+    yield from asking("northwind", databases.new())
 
 
 def total(rows: list[dict[str, Any]], field: str) -> Decimal:

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from log_events import delete_stream
 
 from infra.append import Appender, Outgoing, message_id
 from infra.connection import Connection
+from infra.database import Database
 from infra.jetstream import connect
 from infra.nats_server import NatsServer
 from infra.stream import create_stream
+from tests.lab.databases import Where, address
 from tests.lab.events import order, subject_of
 from tests.lab.qudao import command, environment, eventually
 from tests.lab.site import catch_up, site
@@ -35,9 +37,8 @@ Rows = dict[str, list[tuple[Any, ...]]]
 class Log:
     """One nats-server on one port, whose folder may be put back to what it was; and a database folded from it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.database = folder / "qudao.db"
+    def __init__(self, folder: Path, database: Where) -> None:
+        self.folder, self.database = folder, database
         self._nats, self._copy = folder / "nats", folder / "copy"
         self.server = NatsServer.start(self._nats)
 
@@ -83,16 +84,18 @@ class Log:
 
     def rows(self) -> Rows:
         """Every stored row, and how far each projection was."""
-        with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True) as database:
-            names = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-            found = {name: database.execute(f'SELECT * FROM "{name}"').fetchall() for (name,) in names}
-            del found["positions"]
-            positions = "SELECT projection, version, status, sequence, leaf, chain FROM positions"
-            return found | {"positions": database.execute(positions).fetchall()}
+        database = Database(address(self.database), read_only=True)
+        names = sa.inspect(database.engine).get_table_names()
+        found = {name: sorted(database.rows(f'SELECT * FROM "{name}"')) for name in names}
+        positions = "SELECT projection, version, status, sequence, leaf, chain FROM positions"
+        found["positions"] = sorted(database.rows(positions))
+        database.close()
+        return found
 
     def project(self) -> subprocess.Popen[str]:
         """A projector as a process of its own."""
-        words = command("project", "--data", self.folder, "--nats", self.server.url)
+        there = ("--data", self.folder, "--database", address(self.database))
+        words = command("project", *there, "--nats", self.server.url)
         return subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment())
 
     def red(self) -> list[str]:
@@ -110,9 +113,9 @@ def _outgoing(name: str) -> Outgoing:
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> Iterator[Log]:
+def log(tmp_path: Path, database: Where) -> Iterator[Log]:
     """A log of three orders, a copy of it from when it had two, and a database that has all three."""
-    log = Log(tmp_path)
+    log = Log(tmp_path, database)
     try:
         log.make()
         log.append("A", "B")

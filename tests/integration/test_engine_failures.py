@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from decimal import Decimal as D
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from domain.event_types import CATALOGUE
 from infra.database import LIVE, STOPPED, Commit, Database, FenceError, Transaction
@@ -95,7 +95,7 @@ class Faltering(Database):
             with self.transaction() as run:
                 for sql, parameters in commit.statements:
                     run(sql, parameters)
-                raise sqlite3.OperationalError("database or disk is full")
+                raise OSError("the disk is full")
         super().commit(commit, transaction)
 
 
@@ -135,7 +135,8 @@ def test_after_a_reset_nothing_is_given_up_that_is_not_on_disk_again(scratch: Sc
             run(f"DELETE FROM {name}", ())
         for position in empty:
             where = (position.projection, position.version)
-            run("UPDATE positions SET sequence=0, leaf='', chain='' WHERE projection=? AND version=?", where)
+            zero = "UPDATE positions SET sequence=0, leaf='', chain='' WHERE projection=? AND version=?"
+            run(engine.database.sql.marked(zero), where)
 
     engine.reset()
     _follow(engine)
@@ -146,10 +147,7 @@ def test_after_a_reset_nothing_is_given_up_that_is_not_on_disk_again(scratch: Sc
 
 
 def _tables(engine: Engine) -> list[str]:
-    names = engine.database.rows(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE '%\\_\\_%' ESCAPE '\\'"
-    )
-    return [name for (name,) in names]
+    return [name for name in sa.inspect(engine.database.engine).get_table_names() if "__" in name]
 
 
 @pytest.mark.parametrize("other", [Log("store-2", 1), Log("store-1", 2)])

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 
 from infra.database import BUILDING, LIVE, RETIRED
 from infra.engine import Engine
@@ -58,7 +59,7 @@ def old_and_new() -> Iterator[tuple[Projection, Projection]]:
 
 
 def _view(engine: Engine) -> tuple[list[str], list[Any]]:
-    columns = [name for _, name, *_ in engine.database.rows("PRAGMA table_info(tallies)")]
+    columns = [column["name"] for column in sa.inspect(engine.database.engine).get_columns("tallies")]
     return columns, engine.database.rows("SELECT * FROM tallies")
 
 
@@ -127,8 +128,12 @@ def test_what_was_level_and_not_yet_switched_when_it_was_killed_is_switched_late
         pass
     [level] = [p for p in engine.database.positions() if p.version == version(new)]
     with engine.database.transaction() as run:
-        run("UPDATE positions SET status='building', leaf='', chain='' WHERE version=?", (level.version,))
-        run("UPDATE positions SET status='live' WHERE version=?", (version(old),))
+        mark = engine.database.sql.marked
+        run(
+            mark("UPDATE positions SET status='building', leaf='', chain='' WHERE version=?"),
+            (level.version,),
+        )
+        run(mark("UPDATE positions SET status='live' WHERE version=?"), (version(old),))
     shut(engine)
 
     engine = engine_on(path, (ORDERS, new))

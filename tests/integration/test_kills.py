@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sqlite3
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from decimal import Decimal
 from functools import partial
 from itertools import islice
@@ -38,6 +38,7 @@ from infra.reader import Reader
 from infra.settings import Settings
 from infra.stream import stream_state
 from projections.registry import PROJECTIONS
+from tests.lab.databases import Where, address
 from tests.lab.folding import database_on
 
 pytestmark = pytest.mark.integration
@@ -126,12 +127,15 @@ def chunks(stream: Sequence[Published], rng: Random) -> Iterator[list[Published]
 class Site:
     """Everything on this machine, to be killed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: Where) -> None:
         self.told: list[str] = []
         self.supervisor = Supervisor(
-            Settings(data=str(folder), port=0, nats_port=0), self.told.append, ["--json"]
+            Settings(data=str(folder), database=address(database), port=0, nats_port=0),
+            self.told.append,
+            ["--json"],
         )
-        self.database = folder / "qudao.db"
+        self.database = database
+        self._looking: Database | None = None
 
     def tend_until(self, holds: Callable[[], bool], what: str) -> None:
         """Restart what died until something holds."""
@@ -152,9 +156,17 @@ class Site:
         os.kill(self.supervisor.pids[victim], signal.SIGKILL)
 
     def folded(self) -> int:
-        with sqlite3.connect(self.database) as database:
-            [(sequence,)] = database.execute("SELECT max(sequence) FROM positions")
-            return int(sequence)
+        [(sequence,)] = self.rows("SELECT max(sequence) FROM positions")
+        return int(sequence)
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        if self._looking is None:
+            self._looking = Database(address(self.database), read_only=True)
+        return self._looking.rows(sql)
+
+    def close(self) -> None:
+        if self._looking is not None:
+            self._looking.close()
 
     def serves(self) -> bool:
         try:
@@ -186,7 +198,7 @@ async def _publish(supervisor: Supervisor, stream: Sequence[Published], said: Sa
 async def _look(site: Site, folder: Path) -> tuple[list[Message], Report]:
     """The whole log, and what folding it from zero beside finds."""
     client = await connect(site.supervisor.settings.nats, "auditor")
-    live = Database(f"sqlite:///{site.database}", read_only=True)
+    live = Database(address(site.database), read_only=True)
     scratch: Database = database_on(folder / "refolded.db")
     try:
         until = (await stream_state(client)).last_sequence
@@ -217,8 +229,7 @@ def find(site: Site, folder: Path) -> Found:
     log, report = asyncio.run(_look(site, folder))
     api = site.api
     api.await_sequence(("events", "orders", "stock_levels"), len(log), 30)
-    with sqlite3.connect(site.database) as database:
-        accepted = database.execute("SELECT source, id FROM events WHERE status = 'accepted'").fetchall()
+    accepted = site.rows("SELECT source, id FROM events WHERE status = 'accepted'")
     judged = {row["status"]: row["count"] for row in api.rows("events", by="status")}
     return Found(log, report, sorted(accepted), judged, figures(api))
 
@@ -260,13 +271,15 @@ def summed(parts: Iterable[tuple[object, str | int]]) -> dict[object, Decimal]:
 
 
 @pytest.mark.parametrize("seed", [20260302])
-def test_ten_kills_while_twenty_thousand_events_flow_change_nothing(tmp_path: Path, seed: int) -> None:
+def test_ten_kills_while_twenty_thousand_events_flow_change_nothing(
+    tmp_path: Path, database: Where, seed: int
+) -> None:
     rng, tally, said = Random(seed), Tally(), Said()
     stream = list(events(seed, events=SIZE, tally=tally))
     moments = sorted(rng.sample(range(SIZE // 20, SIZE * 19 // 20), KILLS))
-    site = Site(tmp_path / "var")
+    site = Site(tmp_path / "var", database)
 
-    with ThreadPoolExecutor(1) as pool, site.supervisor:
+    with closing(site), ThreadPoolExecutor(1) as pool, site.supervisor:
         site.supervisor.start()
         site.supervisor.await_health()
         publishing = pool.submit(lambda: asyncio.run(_publish(site.supervisor, stream, said, seed)))

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -24,10 +23,11 @@ from infra.documents import ROWS
 from infra.engine import INDEX
 from infra.message import Message
 from projections.registry import PROJECTIONS
+from tests.lab.databases import Databases, Where, address
 from tests.lab.folding import RECORDED, engine_on, shut
 
-EVENTS = 6000
-MOMENTS = (700, 3000, 4800)
+EVENTS = 4000
+MOMENTS = (700, 2600)
 LATER = datetime(2026, 7, 1, tzinfo=UTC)
 VIEWS = views_of(PROJECTIONS, {INDEX: ROWS})
 OF_A_DEALER = [
@@ -41,32 +41,32 @@ class Year(Struct):
     now: Opened
     then: dict[int, Opened]
     dealers: list[str]
+    last: int
 
 
 @pytest.fixture(scope="module")
-def year(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Year]:
-    folder = tmp_path_factory.mktemp("year")
+def year(databases: Databases) -> Iterator[Year]:
     log = [
         Message(number, RECORDED + number * 10**9, event.subject, event.body)
         for number, event in enumerate(islice(events(7, events=EVENTS), EVENTS), 1)
     ]
-    opened = {end: _folded(folder / f"{end}.db", log[:end]) for end in (*MOMENTS, EVENTS)}
-    now = opened.pop(EVENTS)
+    opened = {end: _folded(databases.new(), log[:end]) for end in MOMENTS}
+    now = _folded(databases.new(), log)
     with now.reader() as reader:
         dealers = [
             d for (d,) in reader.connection.exec_driver_sql("SELECT dealer FROM dealer_states ORDER BY 1")
         ]
-    yield Year(now, opened, dealers)
+    yield Year(now, opened, dealers, len(log))
     for one in (now, *opened.values()):
         one.close()
 
 
-def _folded(path: Path, log: list[Message]) -> Opened:
-    engine = engine_on(path)
+def _folded(where: Where, log: list[Message]) -> Opened:
+    engine = engine_on(where)
     engine.apply(log)
     engine.sync()
     shut(engine)
-    return Opened(f"sqlite:///{path}", Replaying(CATALOGUE, {p.name: p for p in PROJECTIONS}))
+    return Opened(address(where), Replaying(CATALOGUE, {p.name: p for p in PROJECTIONS}))
 
 
 def _asked(opened: Opened, view: View, *said: tuple[str, str]) -> list[dict[str, object]]:
@@ -108,8 +108,8 @@ def test_before_the_book_begins_nothing_can_be_said_and_beyond_its_end_neither(y
 
     with pytest.raises(Problem, match="the book begins at"):
         _asked(year.now, orders, ("dealer", year.dealers[0]), ("known_at", "2020-01-01T00:00:00Z"))
-    with pytest.raises(Problem, match=f"from sequence 1 to {EVENTS}"):
-        _asked(year.now, orders, ("dealer", year.dealers[0]), ("known_at", str(EVENTS + 1)))
+    with pytest.raises(Problem, match=f"from sequence 1 to {year.last}"):
+        _asked(year.now, orders, ("dealer", year.dealers[0]), ("known_at", str(year.last + 1)))
 
 
 def test_an_instant_means_the_last_message_the_log_had_taken(year: Year) -> None:
@@ -127,7 +127,7 @@ def test_what_too_many_events_bear_on_is_refused_with_what_to_name(
     monkeypatch.setattr("api.past.EVENTS_MAX", 500)
 
     with pytest.raises(Problem, match="more than 500 events bear on it: name dealer"):
-        _asked(year.now, VIEWS["orders"], ("known_at", str(EVENTS)))
+        _asked(year.now, VIEWS["orders"], ("known_at", str(year.last)))
 
 
 def test_a_location_brings_in_the_dealers_that_name_it(year: Year) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,22 +20,19 @@ from projections.rows import TABLES
 from tests.lab.folding import Scratch, engine_on, messages, shut
 from tests.lab.histories import noisy
 
-FEW = settings(max_examples=6, derandomize=True, database=None, deadline=None)
+FEW = settings(max_examples=4, derandomize=True, database=None, deadline=None)
 ROWS = [EventFlag, *[row for projection in PROJECTIONS for row in projection.rows]]
 Published = list[tuple[str, bytes]]
 Tables = dict[str, list[tuple[Any, ...]]]
 
 
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
-    return Scratch(tmp_path_factory.mktemp("past"), PROJECTIONS)
-
-
 @FEW
 @given(published=noisy(most=25), known=st.integers(0, 30))
-def test_the_past_is_what_the_engine_had_then(scratch: Scratch, published: Published, known: int) -> None:
+def test_the_past_is_what_the_engine_had_then(
+    scratch_of_all: Scratch, published: Published, known: int
+) -> None:
     log = messages(published)
-    engine = engine_on(scratch.new(), PROJECTIONS)
+    engine = engine_on(scratch_of_all.new(), PROJECTIONS)
     engine.apply(log[:known])
     engine.sync()
     then = _tables(engine)

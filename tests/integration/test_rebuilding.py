@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+import sqlalchemy as sa
 from msgspec.structs import replace
 
 from infra.database import BUILDING, LIVE, RETIRED, Commit, Move
@@ -10,6 +9,7 @@ from infra.engine import Engine
 from infra.rebuilding import RebuildError, ask_for_rebuild, still_building
 from infra.retiring import drop_retired
 from projections.registry import PROJECTIONS
+from tests.lab.databases import Databases, Where
 from tests.lab.events import log, order
 from tests.lab.folding import engine_on, tables
 
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.integration
 [ORDERS] = [projection for projection in PROJECTIONS if projection.name == "orders"]
 
 
-def filled(path: Path, number: int = 30) -> Engine:
-    engine = engine_on(path)
+def filled(where: Where, number: int = 30) -> Engine:
+    engine = engine_on(where)
     engine.apply(log([order(f"SO-{n}", f"D{n % 3}", ("COLA", n + 1)) for n in range(number)]))
     engine.sync()
     return engine
@@ -34,8 +34,8 @@ def statuses_of(engine: Engine, projection: str = "orders") -> dict[str, str]:
     return {p.version: p.status for p in engine.database.positions() if p.projection == projection}
 
 
-def test_a_rebuild_says_what_the_old_tables_said_and_retires_them(tmp_path: Path) -> None:
-    engine = filled(tmp_path / "db")
+def test_a_rebuild_says_what_the_old_tables_said_and_retires_them(database: Where) -> None:
+    engine = filled(database)
     before = tables(engine)
 
     wanted = ask_for_rebuild(engine.database, [ORDERS])
@@ -49,9 +49,10 @@ def test_a_rebuild_says_what_the_old_tables_said_and_retires_them(tmp_path: Path
     end(engine)
 
 
-def test_a_rebuild_killed_at_any_step_is_gone_on_with(tmp_path: Path) -> None:
+def test_a_rebuild_killed_at_any_step_is_gone_on_with(databases: Databases) -> None:
     for steps in range(1, 5):
-        engine = filled(tmp_path / f"db{steps}")
+        database = databases.new()
+        engine = filled(database)
         before = tables(engine)
         wanted = ask_for_rebuild(engine.database, [ORDERS])
         engine.look_for_rebuilds()
@@ -59,7 +60,7 @@ def test_a_rebuild_killed_at_any_step_is_gone_on_with(tmp_path: Path) -> None:
             engine.build(limit=7)
         end(engine)
 
-        again = engine_on(tmp_path / f"db{steps}")
+        again = engine_on(database)
         assert ask_for_rebuild(again.database, [ORDERS]) == wanted or not still_building(
             again.database, wanted
         )
@@ -71,8 +72,8 @@ def test_a_rebuild_killed_at_any_step_is_gone_on_with(tmp_path: Path) -> None:
         end(again)
 
 
-def test_a_rebuild_killed_when_it_was_level_and_not_yet_switched_is_switched(tmp_path: Path) -> None:
-    engine = filled(tmp_path / "db")
+def test_a_rebuild_killed_when_it_was_level_and_not_yet_switched_is_switched(database: Where) -> None:
+    engine = filled(database)
     wanted = ask_for_rebuild(engine.database, [ORDERS])
     engine.look_for_rebuilds()
     while engine.behind[0].position.sequence < 28:
@@ -82,7 +83,7 @@ def test_a_rebuild_killed_when_it_was_level_and_not_yet_switched_is_switched(tmp
     engine.database.commit(Commit((), (Move(built, level),)))
     end(engine)
 
-    again = engine_on(tmp_path / "db")
+    again = engine_on(database)
     while again.build():
         pass
 
@@ -90,8 +91,8 @@ def test_a_rebuild_killed_when_it_was_level_and_not_yet_switched_is_switched(tmp
     end(again)
 
 
-def test_asking_twice_asks_once_and_after_it_served_again(tmp_path: Path) -> None:
-    engine = filled(tmp_path / "db")
+def test_asking_twice_asks_once_and_after_it_served_again(database: Where) -> None:
+    engine = filled(database)
     first = ask_for_rebuild(engine.database, [ORDERS])
     assert ask_for_rebuild(engine.database, [ORDERS]) == first
     engine.look_for_rebuilds()
@@ -105,8 +106,8 @@ def test_asking_twice_asks_once_and_after_it_served_again(tmp_path: Path) -> Non
     end(engine)
 
 
-def test_where_nothing_serves_there_is_nothing_to_rebuild(tmp_path: Path) -> None:
-    engine = filled(tmp_path / "db")
+def test_where_nothing_serves_there_is_nothing_to_rebuild(database: Where) -> None:
+    engine = filled(database)
     with engine.database.transaction() as run:
         run("DELETE FROM positions", ())
 
@@ -115,8 +116,8 @@ def test_where_nothing_serves_there_is_nothing_to_rebuild(tmp_path: Path) -> Non
     end(engine)
 
 
-def test_tables_that_serve_no_more_go_after_the_grace_and_the_others_stay(tmp_path: Path) -> None:
-    engine = filled(tmp_path / "db")
+def test_tables_that_serve_no_more_go_after_the_grace_and_the_others_stay(database: Where) -> None:
+    engine = filled(database)
     wanted = ask_for_rebuild(engine.database, [ORDERS])
     engine.look_for_rebuilds()
     while engine.build():
@@ -130,6 +131,6 @@ def test_tables_that_serve_no_more_go_after_the_grace_and_the_others_stay(tmp_pa
     assert (early, late) == ([], [f"orders {old}"])
     assert statuses_of(engine) == {wanted["orders"]: LIVE}
     assert tables(engine) == before
-    left = {name for (name,) in engine.database.rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    left = sa.inspect(engine.database.engine).get_table_names()
     assert not any(name.endswith(f"__{old}") for name in left)
     end(engine)

@@ -13,6 +13,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from infra.engine import Engine
+from tests.lab.databases import Where
 from tests.lab.events import body, log
 from tests.lab.folding import engine_on, shut
 from tests.lab.site import site
@@ -57,9 +58,9 @@ def telling(path: Path) -> Iterator[Told]:
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Iterator[Told]:
+def told(database: Where) -> Iterator[Told]:
     """Two sales in March and one product, and no rebuild whatever a test tells later."""
-    with telling(tmp_path / "q.db") as told:
+    with telling(database) as told:
         told.say(
             body("dealer.registered.v1", dealer="D1", name="某某商行", territory="N", time=MARCH),
             listed("soda", MARCH),

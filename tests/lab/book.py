@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
 from api.moment import Moment
@@ -12,6 +11,7 @@ from infra.message import Message
 from projections.projection import Projection
 from projections.registry import PROJECTIONS
 from projections.rows import Row, Tables
+from tests.lab.databases import Where
 from tests.lab.events import NOON, log
 from tests.lab.folding import engine_on, shut
 
@@ -22,8 +22,8 @@ LATER = NOON + timedelta(days=365)
 class Book:
     """Takes events in and answers; one engine, so that telling more rebuilds nothing."""
 
-    def __init__(self, path: Path, projections: Sequence[Projection] = PROJECTIONS) -> None:
-        self.engine = engine_on(path, projections)
+    def __init__(self, where: Where, projections: Sequence[Projection] = PROJECTIONS) -> None:
+        self.engine = engine_on(where, projections)
 
     def say(self, *events: bytes) -> None:
         """Publish events; all must be taken."""
@@ -52,8 +52,8 @@ class Book:
             return list(Moment(connection, ()).select(row, **wanted))
 
 
-def book(path: Path, projections: Sequence[Projection] = PROJECTIONS) -> Iterator[Book]:
+def book(where: Where, projections: Sequence[Projection] = PROJECTIONS) -> Iterator[Book]:
     """A book that is closed in the end."""
-    found = Book(path, projections)
+    found = Book(where, projections)
     yield found
     shut(found.engine)

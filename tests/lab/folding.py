@@ -1,11 +1,9 @@
-"""Events folded on a scratch database, and what its tables then say."""
+"""Events folded on a scratch database of either kind, and what its tables then say."""
 
 from __future__ import annotations
 
 import itertools
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,15 +11,17 @@ import sqlalchemy as sa
 
 from domain.calendar import microseconds
 from domain.event_types import CATALOGUE
-from infra.database import LIVE, Database, physical, quoted
+from infra.database import LIVE, Database, Run, physical, quoted
 from infra.engine import Engine, Log
 from infra.message import Message
-from infra.tables import Codec
+from infra.tables import POSTGRESQL, Codec
+from infra.upserts import Upsert
 from projections.orders import ORDERS
 from projections.projection import Projection
 from projections.registry import PROJECTIONS
 from projections.rows import TABLES, Row
 from projections.stock import STOCK
+from tests.lab.databases import Databases, Where, address
 from tests.lab.events import HOUR, NOON
 from tests.lab.histories import Fact, placed_in, subject
 
@@ -34,15 +34,22 @@ RECORDED = microseconds(NOON + HOUR) * 1000
 
 
 def engine_on(
-    path: Path, projections: Sequence[Projection] = PROJECTIONS, log: Log = LOG, **options: Any
+    where: Where, projections: Sequence[Projection] = PROJECTIONS, log: Log = LOG, **options: Any
 ) -> Engine:
-    """An engine over the SQLite file, where it was left."""
-    return Engine(database_on(path), CATALOGUE, projections, log, **options)
+    """An engine over a scratch database, where it was left."""
+    database = database_on(where)
+    try:
+        return Engine(database, CATALOGUE, projections, log, **options)
+    except BaseException:
+        database.close()
+        raise
 
 
-def database_on(path: Path, kind: type[B] = Database) -> B:  # type: ignore[assignment]
-    """The SQLite file, without waiting for the disk: these tests do not cut the power."""
-    database = kind(f"sqlite:///{path}")
+def database_on(where: Where, kind: type[B] = Database) -> B:  # type: ignore[assignment]
+    """A scratch database, without waiting for the disk: these tests do not cut the power."""
+    database = kind(address(where))
+    if database.dialect == POSTGRESQL:  # its server does not wait
+        return database
     sa.event.listen(database.engine, "connect", _without_waiting)
     database.engine.dispose()
     return database
@@ -59,13 +66,13 @@ def shut(engine: Engine) -> None:
 
 
 def folded(
-    path: Path,
+    where: Where,
     batches: Iterable[Sequence[Message]],
     projections: Sequence[Projection] = CORE,
     **options: Any,
 ) -> dict[str, list[tuple[Any, ...]]]:
     """What all tables say after an engine has folded the batches."""
-    engine = engine_on(path, projections, **options)
+    engine = engine_on(where, projections, **options)
     try:
         for batch in batches:
             engine.apply(batch)
@@ -101,6 +108,16 @@ def stored(engine: Engine, row: type[R], first: str = "") -> list[R]:
     return [codec.read(values) for values in engine.database.rows(sql)]  # type: ignore[misc]
 
 
+def store(database: Database, run: Run, table: str, rows: Sequence[Row]) -> None:
+    """Put rows of one type into a table as a projector does."""
+    if rows:
+        codec = Codec(type(rows[0]))
+        kinds = [(column.name, column.kind) for column in codec.columns]
+        upsert = Upsert(database.sql, table, kinds, codec.table.key)
+        for sql, parameters in upsert.statements([codec.write(row) for row in rows]):
+            run(sql, parameters)
+
+
 def statuses(engine: Engine) -> dict[str, tuple[str, int]]:
     """Status and sequence of every live or stopped position."""
     return {
@@ -121,24 +138,21 @@ def messages(published: Iterable[tuple[str, bytes]], *, after: int = 0) -> list[
 class Scratch:
     """Fresh databases, copied from an empty one: making tables takes longer than folding a small history."""
 
-    def __init__(self, folder: Path, projections: Sequence[Projection] = CORE) -> None:
-        self._folder = folder
-        self._numbers = itertools.count(1)
-        self._empty = folder / "empty.db"
+    def __init__(self, databases: Databases, projections: Sequence[Projection] = CORE) -> None:
+        self._databases = databases
+        self._empty = databases.new()
         shut(engine_on(self._empty, projections))
 
-    def new(self) -> Path:
-        """The file of a database with all tables, at position 0."""
-        path = self._folder / f"{next(self._numbers)}.db"
-        shutil.copy(self._empty, path)
-        return path
+    def new(self) -> Where:
+        """A database with all tables, at position 0."""
+        return self._databases.copy(self._empty)
 
 
 class Worlds:
     """One engine for many histories, each under ids of its own, so that an example costs one small batch."""
 
-    def __init__(self, path: Path, projections: Sequence[Projection] = CORE) -> None:
-        self.engine = engine_on(path, projections)
+    def __init__(self, where: Where, projections: Sequence[Projection] = CORE) -> None:
+        self.engine = engine_on(where, projections)
         self._numbers = itertools.count(1)
 
     def fold(self, *batches: Sequence[Fact]) -> str:

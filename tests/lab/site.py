@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,21 +23,22 @@ from infra.reader import Reader
 from infra.stream import stream_state
 from projections.projection import Projection
 from projections.registry import PROJECTIONS
+from tests.lab.databases import Where, address
 from tests.lab.folding import engine_on
 
 NOWHERE = "nats://127.0.0.1:1"
 
 
 def app_on(
-    path: Path,
+    where: Where,
     *,
     nats_url: str = NOWHERE,
     projections: Sequence[Projection] = PROJECTIONS,
     catalogue: Catalogue = CATALOGUE,
 ) -> Litestar:
-    """The application over a SQLite file; without a log where none is named."""
+    """The application over a database; without a log where none is named."""
     return create_app(
-        database_url=f"sqlite:///{path}",
+        database_url=address(where),
         nats_url=nats_url,
         catalogue=catalogue,
         projections=projections,
@@ -47,15 +47,15 @@ def app_on(
 
 
 @contextmanager
-def site(path: Path, **options: Any) -> Iterator[TestClient[Litestar]]:
+def site(where: Where, **options: Any) -> Iterator[TestClient[Litestar]]:
     """A client of the application, in this process and without a socket."""
-    with TestClient(app_on(path, **options), raise_server_exceptions=False) as client:
+    with TestClient(app_on(where, **options), raise_server_exceptions=False) as client:
         yield client
 
 
-def fold(path: Path, messages: Iterable[Message], projections: Sequence[Projection] = PROJECTIONS) -> None:
+def fold(where: Where, messages: Iterable[Message], projections: Sequence[Projection] = PROJECTIONS) -> None:
     """Let a projector take the messages in."""
-    engine = engine_on(path, projections)
+    engine = engine_on(where, projections)
     try:
         engine.apply(list(messages))
         engine.sync()
@@ -82,10 +82,10 @@ async def served(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
         bound.close()
 
 
-async def catch_up(client: Connection, path: Path) -> int:
+async def catch_up(client: Connection, where: Where) -> int:
     """Fold all that the log has; the sequence it ends at."""
     state = await stream_state(client)
-    engine: Engine = engine_on(path, log=Log(state.store_id, state.created))
+    engine: Engine = engine_on(where, log=Log(state.store_id, state.created))
     try:
         async with Reader(client, after=engine.position.sequence, until=state.last_sequence) as reader:
             async for batch in reader:

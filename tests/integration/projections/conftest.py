@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lab.databases import Databases
 from tests.lab.folding import Worlds, shut
 
 
 @pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
+def worlds(databases: Databases) -> Iterator[Worlds]:
     """Histories folded side by side, each under ids of its own."""
-    worlds = Worlds(tmp_path_factory.mktemp("worlds") / "worlds.db")
+    worlds = Worlds(databases.new())
     yield worlds
     shut(worlds.engine)

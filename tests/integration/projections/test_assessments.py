@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from projections.assessments import ASSESSMENTS, Assessment, assessments, period_of, quarters
 from projections.conduct import ConductDay, GivenMark
 from tests.lab.book import LATER, Book, book
+from tests.lab.databases import Databases, Where
 from tests.lab.events import body, counted
 from tests.lab.folding import Worlds, shut
 from tests.lab.histories import BEGIN, HOUR, Fact, void_of
@@ -29,8 +29,8 @@ LAW = settings(max_examples=25, derandomize=True, database=None, deadline=None)
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Iterator[Book]:
-    yield from book(tmp_path / "q.db")
+def told(database: Where) -> Iterator[Book]:
+    yield from book(database)
 
 
 def delivered(number: int, *, late: bool, dealer: str = "D1", day: datetime = MIDDAY) -> list[bytes]:
@@ -382,8 +382,8 @@ def histories(draw: st.DrawFn) -> list[Fact]:
 
 
 @pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
-    worlds = Worlds(tmp_path_factory.mktemp("assessments") / "worlds.db", (ASSESSMENTS,))
+def worlds(databases: Databases) -> Iterator[Worlds]:
+    worlds = Worlds(databases.new(), (ASSESSMENTS,))
     yield worlds
     shut(worlds.engine)
 

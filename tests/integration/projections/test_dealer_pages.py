@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from projections.dealer_pages import Dealer, TerritorySpan, dealers_at
 from tests.lab.book import Book, book
+from tests.lab.databases import Where
 from tests.lab.events import body
 
 D = Decimal
@@ -21,8 +21,8 @@ MID_MAY = datetime(2026, 5, 15, 12, tzinfo=CHINA)
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Iterator[Book]:
-    yield from book(tmp_path / "q.db")
+def told(database: Where) -> Iterator[Book]:
+    yield from book(database)
 
 
 def aimed(target: str, value: str, first: datetime, last: datetime, **more: Any) -> bytes:

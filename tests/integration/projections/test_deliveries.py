@@ -19,6 +19,7 @@ from projections.fulfilments import Fulfilment
 from projections.otif import Otif, OtifLine, OtifPolicy, otif, otif_lines
 from projections.parties import PARTIES
 from projections.rows import MemoryRows
+from tests.lab.databases import Databases, Where
 from tests.lab.events import NOON, body, dispatched, log, order, received, voided
 from tests.lab.folding import engine_on, messages, shut, stored
 
@@ -29,9 +30,9 @@ Fold = Callable[..., MemoryRows]
 
 
 @pytest.fixture
-def fold(tmp_path: Path) -> Iterator[Fold]:
+def fold(database: Where) -> Iterator[Fold]:
     """What the tables say after events, as a computed view reads them."""
-    engine = engine_on(tmp_path / "rows.db", (DELIVERIES,))
+    engine = engine_on(database, (DELIVERIES,))
 
     def fold(*events: bytes) -> MemoryRows:
         engine.apply(log(events, after=engine.position.sequence))
@@ -223,11 +224,11 @@ def test_a_delivery_without_a_window_is_neither_on_time_nor_late(fold: Fold) -> 
 
 
 @pytest.fixture(scope="module")
-def northwind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def northwind(databases: Databases) -> Iterator[Engine]:
     """The whole Northwind export, folded."""
     if not DATA.is_dir():
         pytest.skip(f"no real exports at {DATA}: name their folder in QUDAO_REAL_DATA")
-    engine = engine_on(tmp_path_factory.mktemp("northwind") / "rows.db", (PARTIES, DELIVERIES))
+    engine = engine_on(databases.new(), (PARTIES, DELIVERIES))
     running = Import(ROOT / "examples" / "mappings" / "northwind.toml", DATA / "northwind", CATALOGUE)
     events = messages([(message.subject, message.body) for message in running.outgoing()])
     for start in range(0, len(events), 1000):

@@ -15,7 +15,8 @@ from domain.otif import BUILT_IN, DEFAULT, DISPATCHED, judge
 from projections.deliveries import DELIVERIES, Delivery
 from projections.fulfilments import Fulfilment
 from projections.rows import Row
-from tests.lab.folding import Worlds, engine_on, shut
+from tests.lab.databases import Databases
+from tests.lab.folding import Worlds, shut
 from tests.lab.histories import Fact, facts, histories, void_of
 
 LAW = settings(
@@ -29,12 +30,9 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
+def worlds(databases: Databases) -> Iterator[Worlds]:
     """Histories folded side by side, each under ids of its own."""
-    folder = tmp_path_factory.mktemp("deliveries")
-    worlds = Worlds(folder / "unused.db")
-    shut(worlds.engine)
-    worlds.engine = engine_on(folder / "worlds.db", (DELIVERIES,))
+    worlds = Worlds(databases.new(), (DELIVERIES,))
     yield worlds
     shut(worlds.engine)
 

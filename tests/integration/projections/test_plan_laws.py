@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from projections.policies import POLICIES, PolicyVersion
 from projections.target_plans import TargetHistory, TargetPlan
 from projections.targets import TARGETS
+from tests.lab.databases import Databases
 from tests.lab.folding import Worlds, shut
 from tests.lab.histories import BEGIN, HOUR, Fact, void_of
 
@@ -20,8 +21,8 @@ LAW = settings(max_examples=25, derandomize=True, database=None, deadline=None)
 
 
 @pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
-    worlds = Worlds(tmp_path_factory.mktemp("plans") / "worlds.db", (POLICIES, TARGETS))
+def worlds(databases: Databases) -> Iterator[Worlds]:
+    worlds = Worlds(databases.new(), (POLICIES, TARGETS))
     yield worlds
     shut(worlds.engine)
 

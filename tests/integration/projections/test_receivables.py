@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +23,7 @@ from projections.receivables import (
 )
 from projections.sales import SALES
 from tests.lab.book import LATER, Book, book
+from tests.lab.databases import Databases, Where
 from tests.lab.events import body, voided
 from tests.lab.folding import Worlds, shut
 from tests.lab.histories import BEGIN, HOUR, Fact, void_of
@@ -37,8 +37,8 @@ TABLES = (Invoice, Payment, Settlement, OpeningItem, LedgerDay)
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Iterator[Book]:
-    yield from book(tmp_path / "q.db", (SALES, RECEIVABLES))
+def told(database: Where) -> Iterator[Book]:
+    yield from book(database, (SALES, RECEIVABLES))
 
 
 def bill(invoice: str, net: str, time: datetime = MARCH, **more: Any) -> bytes:
@@ -308,8 +308,8 @@ def accounts(draw: st.DrawFn, *, voids: bool = True) -> list[Fact]:
 
 
 @pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
-    worlds = Worlds(tmp_path_factory.mktemp("receivables") / "worlds.db", (SALES, RECEIVABLES))
+def worlds(databases: Databases) -> Iterator[Worlds]:
+    worlds = Worlds(databases.new(), (SALES, RECEIVABLES))
     yield worlds
     shut(worlds.engine)
 

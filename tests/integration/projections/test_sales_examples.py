@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from domain.numbers import unscaled
 from projections.registry import PROJECTIONS
+from tests.lab.databases import Where
 from tests.lab.events import NOON, body, log, voided
 from tests.lab.folding import engine_on, shut
 
@@ -25,9 +25,9 @@ Ask = Callable[..., Asked]
 
 
 @pytest.fixture
-def ask(tmp_path: Path) -> Iterator[Ask]:
+def ask(database: Where) -> Iterator[Ask]:
     """`ask(events, view, by, *figures)`: fold more events, then sum a view on the database."""
-    engine = engine_on(tmp_path / "sales.db", NEEDED)
+    engine = engine_on(database, NEEDED)
 
     def sums(events: list[bytes], view: str, by: str, *figures: str) -> Asked:
         if events:

@@ -18,6 +18,7 @@ from projections.rows import Row
 from projections.sales import SALES
 from projections.sales_orders import SalesOrder
 from projections.sales_rows import FIGURES, DealerDay, SalesDay
+from tests.lab.databases import Databases
 from tests.lab.folding import Worlds, shut
 from tests.lab.histories import BEGIN, HOUR, Fact, void_of
 from tests.lab.trading import reckoned, trade, trades
@@ -27,9 +28,9 @@ CLOSE = Fraction(1, 10_000)  # a part is rounded at 6 places
 
 
 @pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
+def worlds(databases: Databases) -> Iterator[Worlds]:
     """Histories of trade folded side by side, each under ids of its own."""
-    worlds = Worlds(tmp_path_factory.mktemp("sales") / "worlds.db", (SALES,))
+    worlds = Worlds(databases.new(), (SALES,))
     yield worlds
     shut(worlds.engine)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from projections.registry import PROJECTIONS
 from projections.target_plans import TargetHistory
 from projections.targets import Target, targets
 from tests.lab.book import LATER, Book, book
+from tests.lab.databases import Where
 from tests.lab.events import body, voided
 
 D = Decimal
@@ -30,8 +30,8 @@ NEEDED = tuple(
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Iterator[Book]:
-    yield from book(tmp_path / "q.db", NEEDED)
+def told(database: Where) -> Iterator[Book]:
+    yield from book(database, NEEDED)
 
 
 def set_(target: str = "T1", value: str = "100", **more: Any) -> bytes:

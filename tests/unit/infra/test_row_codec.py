@@ -27,7 +27,8 @@ from projections.orders import OrderingDealer
 from projections.registry import PROJECTIONS
 from projections.rows import TABLES, MemoryRows, Row
 from projections.stock import StockLevel, StockMove
-from tests.lab.folding import database_on
+from tests.lab.databases import Databases
+from tests.lab.folding import database_on, store
 
 LAW = settings(max_examples=4, derandomize=True, database=None, deadline=None)
 EVERY = [*ROWS, *(row for p in PROJECTIONS for row in p.rows)]
@@ -115,21 +116,19 @@ def rows_of(row: type[Row]) -> st.SearchStrategy[Row]:
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+def database(databases: Databases) -> Iterator[Database]:
     """Tables of every row type under one version."""
-    database = database_on(tmp_path_factory.mktemp("codec") / "codec.db")
+    database = database_on(databases.new())
     database.create(EVERY, VERSION)
     yield database
     database.close()
 
 
 def _store(database: Database, rows: list[Row]) -> None:
-    codec = Codec(type(rows[0]))
     name = physical(type(rows[0]), VERSION)
     with database.transaction() as run:
         run(f"DELETE FROM {name}", ())
-        stored = msgspec.json.encode([codec.write(row) for row in rows]).decode()
-        run(database.sql.upsert(name, codec), (stored,))
+        store(database, run, name, rows)
 
 
 @pytest.mark.parametrize("row", EVERY, ids=lambda row: row.__name__)

@@ -1,0 +1,173 @@
+"""SQLite and PostgreSQL hold the same rows, give the same answers, and let one projector write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from api.views import View, views_of
+from cli.simulation import events
+from infra.database import Database, DatabaseError
+from infra.documents import ROWS
+from infra.engine import INDEX, Engine
+from infra.lock import BusyError, ProjectorLock
+from projections.registry import PROJECTIONS
+from tests.lab.databases import Files, PostgreSQL, Where
+from tests.lab.events import order
+from tests.lab.folding import database_on, engine_on, messages, shut, tables
+from tests.lab.qudao import eventually, up
+from tests.lab.site import site
+
+pytestmark = pytest.mark.integration
+
+SIZE = 2_000
+BATCH = 500
+VIEWS = views_of(PROJECTIONS, {INDEX: ROWS})
+AT = "2025-03-15T04:00:00Z"
+
+Sides = tuple[TestClient[Litestar], TestClient[Litestar]]
+
+
+@pytest.fixture(scope="module")
+def engines(files: Files, server: PostgreSQL) -> Iterator[tuple[Engine, Engine]]:
+    """One simulated year folded on both."""
+    log = messages([(event.subject, event.body) for event in events(7, events=SIZE)])
+    both = engine_on(files.new()), engine_on(server.new())
+    for engine in both:
+        for first in range(0, len(log), BATCH):
+            engine.apply(log[first : first + BATCH])
+        engine.sync()
+    yield both
+    for engine in both:
+        shut(engine)
+
+
+@pytest.fixture(scope="module")
+def sides(engines: tuple[Engine, Engine]) -> Iterator[Sides]:
+    """The API over each."""
+    with ExitStack() as open:
+        one, other = [open.enter_context(site(engine.database.url)) for engine in engines]
+        yield one, other
+
+
+def test_the_same_events_make_the_same_rows(engines: tuple[Engine, Engine]) -> None:
+    one, other = [tables(engine) for engine in engines]
+
+    assert one == other
+    assert sum(map(len, one.values())) > SIZE
+
+
+def questions(view: View) -> Iterator[str]:
+    """Pages in every order there is, what follows them, and sums in every group there is."""
+    if view.computed is not None:
+        yield f"/{view.name}?limit=1000&valid_at={AT}"
+    if view.always_computed:
+        return  # the database has been asked for all of it
+    yield f"/{view.name}?limit=50"
+    numbers = [field.name for field in view.shown if field.numeric and field.name not in view.key]
+    for field in view.shown:
+        if field.kind != "json":
+            yield f"/{view.name}?limit=10&sort={field.name}"
+            yield f"/{view.name}?limit=10&sort=-{field.name}"
+        if field.kind in ("text", "boolean", "day"):
+            yield f"/{view.name}?limit=20&by={field.name}&sum={','.join(numbers)}"
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_the_same_events_give_the_same_answers(sides: Sides, name: str) -> None:
+    for question in questions(VIEWS[name]):
+        one, other = [asked(client, question) for client in sides]
+        assert one == other, question
+
+
+def asked(client: TestClient[Litestar], question: str) -> list[Any]:
+    """An answer, and the page after it."""
+    first = client.get(question, headers={"Accept": "application/json"})
+    assert first.status_code == 200, first.text
+    if first.json()["next"] is None:
+        return [first.json()]
+    following = client.get(f"{question}&cursor={first.json()['next']}")
+    return [first.json(), following.json()]
+
+
+def test_texts_are_in_the_order_of_their_bytes_whatever_the_language_of_the_server(
+    engines: tuple[Engine, Engine],
+) -> None:
+    _, engine = engines
+
+    found = engine.database.rows(
+        "SELECT table_name, column_name FROM information_schema.columns WHERE data_type = 'text' "
+        "AND table_schema = 'public' AND strpos(table_name, '__') > 0 AND collation_name IS DISTINCT FROM 'C'"
+    )
+
+    assert {table.split("__")[0] for table, _ in found} == {
+        "identities",
+        "documents",
+    }  # nothing goes by these
+
+
+def test_a_second_projector_is_refused_until_the_first_has_gone(
+    database: Where, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.lock.LET_GO_SECONDS", 1)
+    first, second = database_on(database), database_on(database)
+
+    with ProjectorLock(first), pytest.raises(BusyError, match="another projector"):
+        ProjectorLock(second)
+    with ProjectorLock(second):
+        pass
+    first.close()
+    second.close()
+
+
+def test_a_database_without_a_place_for_every_name_is_refused(server: PostgreSQL) -> None:
+    with server.connect() as connection:
+        connection.execute("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0")
+
+    with pytest.raises(DatabaseError, match="encoded in LATIN1"):
+        Database(server.address("latin"))
+
+
+def test_a_database_that_may_not_be_written_says_so_and_not_its_password(server: PostgreSQL) -> None:
+    where = server.new()
+    with server.connect() as connection:
+        connection.execute("CREATE ROLE reader LOGIN PASSWORD 'secret'")
+
+    with pytest.raises(DatabaseError, match="cannot be written") as raised:
+        Database(where.replace("qudao@", "reader:secret@"))
+
+    assert "secret" not in str(raised.value)
+
+
+def test_a_clerk_who_may_only_read_serves_the_answers(
+    engines: tuple[Engine, Engine], server: PostgreSQL
+) -> None:
+    where = engines[1].database.url
+    with psycopg.connect(where.replace("+psycopg", "")) as connection:
+        connection.execute("CREATE ROLE clerk LOGIN")
+        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO clerk")
+
+    with site(where.replace("qudao@", "clerk@")) as client:
+        answers = [client.get(f"/{name}").status_code for name in ("orders", "sales", "dealers")]
+
+    assert answers == [200, 200, 200]
+
+
+def test_a_site_gets_well_after_postgresql_was_away(server: PostgreSQL, tmp_path: Path) -> None:
+    where = server.new()
+    with up(tmp_path / "var", "--database", where) as it:
+        it.post("/events", order("O1", "D1"))
+        before = it.rows("orders", 1)
+        server.disconnect(where)
+        it.post("/events", order("O2", "D1"))
+        eventually(lambda: it.get("/health")[0] == 200)
+        after = it.rows("orders", 2)
+
+    assert [[row["order"] for row in rows] for rows in (before, after)] == [["O1"], ["O1", "O2"]]
