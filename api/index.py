@@ -18,7 +18,7 @@ from domain.errors import QudaoError
 from domain.identifiers import digest
 from infra.database import LIVE, STOPPED
 from infra.engine import INDEX
-from infra.tables import Codec
+from infra.tables import codec_of
 from projections.events import EventRow, Rejection
 
 log = logging.getLogger("qudao.api")
@@ -28,7 +28,7 @@ MESSAGES_MAX = 1000
 
 _EVENTS = sa.table("events", *[sa.column(name) for name in EventRow.__struct_fields__])
 _REJECTIONS = sa.table("rejections", *[sa.column(name) for name in Rejection.__struct_fields__])
-_EVENT = Codec(EventRow)
+_EVENT = codec_of(EventRow)
 
 
 class Held(Struct, frozen=True):

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from infra.database import Database, Statement, physical
-from infra.tables import Codec
+from infra.tables import codec_of
 from infra.upserts import Upsert
 from projections.rows import TABLES, Key, Row, select
 
@@ -32,7 +32,7 @@ class Cache:
 
     def __init__(self, database: Database, rows: Iterable[type[Row]], version: str, rows_max: int) -> None:
         self._database = database
-        self._codecs = {row: Codec(row) for row in rows}
+        self._codecs = {row: codec_of(row) for row in rows}
         # A row that holds lists weighs as much as several that do not.
         self._most = {
             row: rows_max // (HEAVY if any(c.kind == "json" for c in codec.columns) else 1)

@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 
 from domain.numbers import text
 from infra.database import quoted
-from infra.tables import SQLITE, Codec
+from infra.tables import SQLITE, Codec, codec_of
 from projections.rows import Row
 
 SHOWN_MAX = 20
@@ -68,7 +68,7 @@ def _shown(value: object) -> Any:
 
 
 def columns_of(row: type[Row]) -> Columns:
-    codec = Codec(row)
+    codec = codec_of(row)
     key = codec.columns[: codec.key_width]
     return Columns(
         tuple(c.name for c in codec.columns), len(key), tuple(c.kind in ("text", "day") for c in key), codec

@@ -24,7 +24,7 @@ from domain.identifiers import NO_DEALER, digest, escape, unescape
 from infra.cache import Cache
 from infra.database import Database, Statement, physical
 from infra.message import Message
-from infra.tables import Codec
+from infra.tables import codec_of
 from infra.upserts import Upsert
 from projections.documents import Change, Document, document, document_key
 from projections.events import EventFlag, EventRow, Rejection
@@ -92,14 +92,14 @@ class Documents:
             Upsert(
                 database.sql,
                 physical(row, version),
-                [(column.name, column.kind) for column in Codec(row).columns],
+                [(column.name, column.kind) for column in codec_of(row).columns],
                 TABLES[row].key,
             )
             for row in (EventRow, Rejection)
         )
         self._put_identity = Upsert(database.sql, self._identities, _IDENTITY, ("digest",))
         self._put_document = Upsert(database.sql, self._documents, _DOCUMENT, ("digest",))
-        self._write_rejection = Codec(Rejection).write
+        self._write_rejection = codec_of(Rejection).write
         self.flags = Cache(database, (EventFlag,), version, 10_000)
         self.drop()
 

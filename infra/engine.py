@@ -6,7 +6,7 @@ import decimal
 import gc
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 
@@ -74,6 +74,7 @@ class Engine:
         *,
         rows_max: int = ROWS_MAX,
         events_max: int = EVENTS_MAX,
+        writer: Callable[[Database], Writer] = Writer,
     ) -> None:
         self.database = database
         self.log = log
@@ -87,7 +88,7 @@ class Engine:
         self.seconds = dict.fromkeys(("hash", "decode", "load", "fold", "encode", "write"), 0.0)
         self.seconds_by_projection = {p.name: 0.0 for p in projections}
         self._open()
-        self._writer = Writer(database)
+        self._writer = writer(database)
         self._let_go = 0  # up to where memory was given up after a commit
 
     # opening
