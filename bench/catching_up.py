@@ -22,6 +22,7 @@ from infra.jetstream import connect
 from infra.reader import Reader
 from infra.stream import stream_state
 from projections.registry import PROJECTIONS
+from tests.lab.databases import postgresql
 
 
 def _decode(body: bytes) -> Envelope | None:
@@ -60,17 +61,8 @@ async def _catch_up(report: Report, url: str, folder: Path) -> None:
     report.add("pull alone", await raw_pull(url, lambda body: body), "events/s")
     raw = await raw_pull(url, _decode)
     report.add("pull and decode", raw, "events/s")
-    client = await connect(url, "bench")
-    state = await stream_state(client)
-    database = Database(f"sqlite:///{folder / 'bench.db'}")
-    engine = Engine(database, CATALOGUE, PROJECTIONS, Log(state.store_id, state.created))
-    began = perf_counter()
-    async with Reader(client, until=state.last_sequence) as reader:
-        async for batch in reader:
-            engine.apply(batch)
-    engine.sync()
-    seconds = perf_counter() - began
-    count = state.last_sequence
+    engine, seconds = await _folded(url, f"sqlite:///{folder / 'bench.db'}")
+    count = engine.position.sequence
     report.add(
         "catch up with all projections",
         count / seconds,
@@ -85,9 +77,38 @@ async def _catch_up(report: Report, url: str, folder: Path) -> None:
     for name, spent in engine.seconds_by_projection.items():
         report.add(f"  projection {name}", spent / count * 1e6, "µs/event")
     report.add("rows loaded singly", float(engine.single_reads), "rows")
-    engine.close()
-    database.close()
-    await client.close()
+    _close(engine)
     report.add("database on disk", _bytes_of(folder) / count, "bytes/event")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     report.add("resident memory at its peak", peak, "MB", most=400)
+    with postgresql(settings={}) as server:  # as careful as it is by itself
+        engine, seconds = await _folded(url, server.new())
+        _close(engine)
+    report.add(
+        "catch up with all projections on PostgreSQL",
+        count / seconds,
+        "events/s",
+        limit=raw,
+        limited_by="pull and decode",
+        least_ratio=0.08,
+    )
+
+
+async def _folded(url: str, database: str) -> tuple[Engine, float]:
+    """An engine that has folded the whole log into an empty database, and the seconds it took."""
+    client = await connect(url, "bench")
+    state = await stream_state(client)
+    engine = Engine(Database(database), CATALOGUE, PROJECTIONS, Log(state.store_id, state.created))
+    began = perf_counter()
+    async with Reader(client, until=state.last_sequence) as reader:
+        async for batch in reader:
+            engine.apply(batch)
+    engine.sync()
+    seconds = perf_counter() - began
+    await client.close()
+    return engine, seconds
+
+
+def _close(engine: Engine) -> None:
+    engine.close()
+    engine.database.close()

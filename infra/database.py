@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from graphlib import TopologicalSorter
 from typing import Any
@@ -200,9 +201,11 @@ class Database:
 
     def commit(self, commit: Commit, transaction: Transaction | None = None) -> None:
         """Write a batch. Raises FenceError, and writes nothing, where a position is not where it was left."""
-        with transaction or self.transaction() as run:
-            for sql, parameters in commit.statements:
-                run(sql, parameters)
+        transaction = transaction or self.transaction()
+        with transaction as run:
+            with transaction.at_once():
+                for sql, parameters in commit.statements:
+                    run(sql, parameters)
             for move in commit.moves:
                 self.move(run, move)
 
@@ -276,6 +279,16 @@ class Transaction:
         if self._database.dialect == SQLITE:
             self._cursor.execute("BEGIN IMMEDIATE")
         return self._run
+
+    def at_once(self) -> AbstractContextManager[Any]:
+        """For statements whose results nobody reads: PostgreSQL takes all of them before it answers.
+
+        After each answer the thread may have to wait for the interpreter.
+        """
+        if self._database.dialect == SQLITE:
+            return nullcontext()
+        pipeline: AbstractContextManager[Any] = self._connection.driver_connection.pipeline()
+        return pipeline
 
     def _run(self, sql: str, parameters: Sequence[Any]) -> Any:
         self._cursor.execute(sql, parameters)
@@ -392,18 +405,6 @@ class Sql:
             f'"{key[width]}" {op} {mark}' for op in bounds
         ]
         return f"SELECT {names} FROM {table} WHERE {' AND '.join(where)} ORDER BY {quoted(key)}"
-
-    def upsert(self, table: str, codec: Codec) -> str:
-        """Store the rows of one JSON array parameter."""
-        return self.upsert_given(table, [(c.name, c.kind) for c in codec.columns], codec.table.key)
-
-    def upsert_given(self, table: str, kinds: Sequence[tuple[str, str]], key: Sequence[str]) -> str:
-        """The same for columns by name and kind."""
-        names = [name for name, _ in kinds]
-        return (
-            f"INSERT INTO {table} ({quoted(names)}) SELECT {self._given(kinds)} FROM {self.each} WHERE true"
-            f" {self.replacing(names, key)}"
-        )
 
     @staticmethod
     def replacing(names: Sequence[str], key: Sequence[str]) -> str:

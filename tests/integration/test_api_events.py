@@ -18,6 +18,7 @@ from infra.jetstream import connect
 from infra.nats_server import NatsServer
 from infra.reader import read_one
 from infra.stream import create_stream, stream_state
+from tests.lab.databases import Databases, Where
 from tests.lab.events import body, order, voided
 from tests.lab.site import app_on, catch_up, checked, served, site
 
@@ -29,13 +30,10 @@ LINES = {"content-type": "application/x-ndjson"}
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "q.db"
-
-
-@pytest.fixture
-async def api(path: Path, nats_server: NatsServer, stream: Connection) -> AsyncIterator[httpx.AsyncClient]:
-    async with served(app_on(path, nats_url=nats_server.url)) as client:
+async def api(
+    database: Where, nats_server: NatsServer, stream: Connection
+) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(app_on(database, nats_url=nats_server.url)) as client:
         await ready(client)
         yield client
 
@@ -51,8 +49,8 @@ async def ready(client: httpx.AsyncClient, fault: str = "") -> None:
 
 
 @pytest.fixture(scope="module")
-def spec(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with site(tmp_path_factory.mktemp("spec") / "q.db") as client:
+def spec(databases: Databases) -> Any:
+    with site(databases.new()) as client:
         return client.get("/openapi.json").json()
 
 
@@ -61,13 +59,13 @@ def statuses(answer: Any) -> list[str]:
 
 
 async def test_an_event_is_accepted_once_and_then_a_duplicate(
-    api: httpx.AsyncClient, stream: Connection, path: Path, spec: Any
+    api: httpx.AsyncClient, stream: Connection, database: Where, spec: Any
 ) -> None:
     event = order("渠/1", "渠道-7", id="e1")
 
     first = await api.post("/events", content=event, headers=EVENT)
     again = await api.post("/events", content=event, headers=JSON)
-    await catch_up(stream, path)
+    await catch_up(stream, database)
     known = await api.post("/events", content=json.dumps(json.loads(event), indent=2), headers=JSON)
 
     assert (first.status_code, again.status_code, known.status_code) == (201, 200, 200)
@@ -80,10 +78,10 @@ async def test_an_event_is_accepted_once_and_then_a_duplicate(
 
 
 async def test_other_content_under_a_taken_identity_is_a_conflict(
-    api: httpx.AsyncClient, stream: Connection, path: Path, spec: Any
+    api: httpx.AsyncClient, stream: Connection, database: Where, spec: Any
 ) -> None:
     await api.post("/events", content=order("O1", id="e1"), headers=EVENT)
-    await catch_up(stream, path)
+    await catch_up(stream, database)
 
     refused = await api.post("/events", content=order("O2", id="e1"), headers=EVENT)
 
@@ -163,7 +161,7 @@ async def test_headers_and_data_are_stored_as_structured_json(
 
 
 async def test_a_void_goes_where_the_event_went(
-    api: httpx.AsyncClient, stream: Connection, path: Path
+    api: httpx.AsyncClient, stream: Connection, database: Where
 ) -> None:
     visit = body(
         "stock.moved.v1",
@@ -174,7 +172,7 @@ async def test_a_void_goes_where_the_event_went(
         lines=[{"sku": "A", "quantity": "1"}],
     )
     await api.post("/events", content=visit, headers=EVENT)
-    await catch_up(stream, path)
+    await catch_up(stream, database)
 
     known = await api.post("/events", content=voided("m1", dealer=None), headers=EVENT)
     named = await api.post("/events?family=field", content=voided("m9", dealer=None), headers=EVENT)
@@ -215,7 +213,7 @@ async def test_a_body_that_is_no_event_is_a_problem(
 
 
 async def test_every_message_of_an_identity_has_its_receipt(
-    api: httpx.AsyncClient, stream: Connection, path: Path, spec: Any
+    api: httpx.AsyncClient, stream: Connection, database: Where, spec: Any
 ) -> None:
     event = order("O1", id="e1")
     await api.post("/events", content=event, headers=EVENT)
@@ -223,7 +221,7 @@ async def test_every_message_of_an_identity_has_its_receipt(
     await stream.request("channel.orders.D1", order("O2", id="e1"))
     await stream.request("channel.orders.D1", b'{"source": "erp", "id": "e2"}')
     unseen = await api.get("/receipts", params={"source": "erp", "id": "e3"})
-    end = await catch_up(stream, path)
+    end = await catch_up(stream, database)
 
     mine = await api.get("/receipts", params={"source": "erp", "id": "e1", "min_sequence": end})
     bad = await api.get("/receipts", params={"source": "erp", "id": "e2"})
@@ -242,12 +240,12 @@ async def test_every_message_of_an_identity_has_its_receipt(
 
 
 async def test_a_message_is_shown_as_it_is_stored(
-    api: httpx.AsyncClient, stream: Connection, path: Path, spec: Any
+    api: httpx.AsyncClient, stream: Connection, database: Where, spec: Any
 ) -> None:
     event = order("O1", id="e1")
     await api.post("/events", content=event, headers=EVENT)
     await stream.request("channel.orders.D1", b"\xff\xfe")
-    await catch_up(stream, path)
+    await catch_up(stream, database)
     await api.post("/events", content=order("O2", id="e2"), headers=EVENT)
 
     good = await api.get("/events/1")
@@ -265,10 +263,10 @@ async def test_a_message_is_shown_as_it_is_stored(
         assert (await api.get(address)).status_code == 404
 
 
-async def test_while_the_log_is_away_nothing_is_claimed(tmp_path: Path, spec: Any) -> None:
+async def test_while_the_log_is_away_nothing_is_claimed(tmp_path: Path, database: Where, spec: Any) -> None:
     with NatsServer.start(tmp_path / "nats") as server:
         port = server.port
-        async with served(app_on(tmp_path / "q.db", nats_url=server.url)) as api:
+        async with served(app_on(database, nats_url=server.url)) as api:
             await ready(api, "no stream")
             server.kill()
             single = await api.post("/events", content=order("O1", id="e1"), headers=EVENT)
@@ -291,11 +289,11 @@ async def test_while_the_log_is_away_nothing_is_claimed(tmp_path: Path, spec: An
 
 
 async def test_health_is_green_and_then_says_what_is_wrong(
-    api: httpx.AsyncClient, stream: Connection, path: Path, spec: Any
+    api: httpx.AsyncClient, stream: Connection, database: Where, spec: Any
 ) -> None:
     await api.post("/events", content=order("O1"), headers=EVENT)
     early = await api.get("/health")
-    await catch_up(stream, path)
+    await catch_up(stream, database)
     green = await api.get("/health")
     metrics = (await api.get("/metrics")).text
     await stream.request("$JS.API.STREAM.DELETE.CHANNEL")

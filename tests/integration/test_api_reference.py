@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_from_bytes
 
@@ -17,6 +16,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from domain.event_types import CATALOGUE
+from tests.lab.databases import Databases, Where
 from tests.lab.events import log, order
 from tests.lab.site import app_on, checked, fold, served, site
 
@@ -26,8 +26,8 @@ FUZZ = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], dea
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient[Litestar]]:
-    path = tmp_path_factory.mktemp("reference") / "q.db"
+def api(databases: Databases) -> Iterator[TestClient[Litestar]]:
+    path = databases.new()
     fold(path, log([order()]))
     with site(path) as client:
         yield client
@@ -158,8 +158,8 @@ def test_the_first_page_leads_to_every_view(api: TestClient[Litestar]) -> None:
 # the door
 
 
-async def test_a_foreign_name_is_turned_away_and_head_has_no_body(tmp_path: Path) -> None:
-    async with served(app_on(tmp_path / "q.db")) as client:
+async def test_a_foreign_name_is_turned_away_and_head_has_no_body(database: Where) -> None:
+    async with served(app_on(database)) as client:
         foreign = await client.get("/", headers={"host": "evil.example"})
         local = [
             await client.get("/", headers={"host": name})

@@ -23,6 +23,7 @@ from domain.schema import json_schema
 from infra.connection import Connection
 from infra.nats_server import NatsServer
 from infra.reader import read_exact
+from tests.lab.databases import Where
 from tests.lab.events import order
 from tests.lab.site import app_on, catch_up, served
 
@@ -141,9 +142,9 @@ def mixture(rng: Random, *, whole: bool = False) -> list[Sent]:
 
 @pytest.fixture
 async def api(
-    tmp_path: Path, nats_server: NatsServer, stream: Connection
+    database: Where, nats_server: NatsServer, stream: Connection
 ) -> AsyncIterator[httpx.AsyncClient]:
-    async with served(app_on(tmp_path / "q.db", nats_url=nats_server.url)) as client:
+    async with served(app_on(database, nats_url=nats_server.url)) as client:
         for _ in range(500):
             if (await client.get("/health")).json()["log"]["reachable"]:
                 break
@@ -206,7 +207,7 @@ def misplaced(sent: list[Sent], rng: Random) -> Iterator[Sent]:
 
 @pytest.mark.parametrize("seed", [4, 5])
 async def test_over_nats_every_bad_event_is_listed_with_its_reasons_and_the_others_count(
-    api: httpx.AsyncClient, stream: Connection, tmp_path: Path, seed: int
+    api: httpx.AsyncClient, stream: Connection, database: Where, seed: int
 ) -> None:
     rng = Random(seed)
     sent = mixture(rng)
@@ -221,7 +222,7 @@ async def test_over_nats_every_bad_event_is_listed_with_its_reasons_and_the_othe
             good.add(sequence)
         else:
             bad[sequence] = one
-    end = await catch_up(stream, tmp_path / "q.db")
+    end = await catch_up(stream, database)
     rejections = await pages(api, "rejections")
     events = await pages(api, "events")
 

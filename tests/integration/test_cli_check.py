@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec import Struct
 
 from cli.simulation import events
 from cli.simulation.publishing import publish
@@ -13,21 +14,39 @@ from infra.append import Appender
 from infra.connection import Connection
 from infra.jetstream import connect
 from infra.nats_server import NatsServer
+from tests.lab.databases import Databases, Where, address
 from tests.lab.events import order
+from tests.lab.folding import database_on
 from tests.lab.qudao import Site, answer, qudao, up
 
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("site") / "var"
+class Place(Struct, frozen=True):
+    """The folder of a site, and its database."""
+
+    folder: Path
+    database: Where
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        return "--data", str(self.folder), "--database", address(self.database)
+
+    def versions(self, projection: str) -> dict[str, str]:
+        with closing(database_on(self.database)) as database:
+            positions = database.positions()
+        return {p.version: p.status for p in positions if p.projection == projection}
 
 
 @pytest.fixture(scope="module")
-def site(folder: Path) -> Iterator[Site]:
+def place(tmp_path_factory: pytest.TempPathFactory, databases: Databases) -> Place:
+    return Place(tmp_path_factory.mktemp("site") / "var", databases.new())
+
+
+@pytest.fixture(scope="module")
+def site(place: Place) -> Iterator[Site]:
     """One site for the tests of this module, filled with a small simulated channel that is all visible."""
-    with up(folder) as site:
+    with up(place.folder, "--database", address(place.database)) as site:
         sent = asyncio.run(_fill(site.nats))
         for view in ("orders", "stock_levels"):
             assert site.rows(view, sent)
@@ -42,12 +61,8 @@ async def _fill(url: str) -> int:
         await client.close()
 
 
-def _at(folder: Path) -> tuple[str, ...]:
-    return "--data", str(folder), "--json"
-
-
-def test_status_finds_the_server_on_the_folder_and_says_that_all_is_well(site: Site, folder: Path) -> None:
-    ended = qudao("status", "--data", folder)
+def test_status_finds_the_server_on_the_folder_and_says_that_all_is_well(site: Site, place: Place) -> None:
+    ended = qudao("status", *place.flags)
 
     assert ended.returncode == 0
     assert ended.stdout.splitlines()[-1] == "all is well"
@@ -55,11 +70,11 @@ def test_status_finds_the_server_on_the_folder_and_says_that_all_is_well(site: S
     assert {"index", "orders", "stock"} <= {line.split(" ")[0] for line in ended.stdout.splitlines()}
 
 
-def test_every_row_is_what_the_log_says_while_the_projector_works(site: Site, folder: Path) -> None:
+def test_every_row_is_what_the_log_says_while_the_projector_works(site: Site, place: Place) -> None:
     for number in range(20):
         site.post("/events", order(f"SO-{number}", "D1", ("COLA", 1)))
 
-    ended = qudao("check", *_at(folder))
+    ended = qudao("check", *place.flags, "--json")
 
     report = answer(ended)
     assert (ended.returncode, report["equal"], report["differences"], report["not_compared"]) == (
@@ -74,43 +89,37 @@ def test_every_row_is_what_the_log_says_while_the_projector_works(site: Site, fo
     assert rows["orders"] > 20
 
 
-def test_a_rebuild_beside_is_switched_by_the_projector_at_work_and_is_equal(site: Site, folder: Path) -> None:
-    before = _versions(folder, "stock")
+def test_a_rebuild_beside_is_switched_by_the_projector_at_work_and_is_equal(site: Site, place: Place) -> None:
+    before = place.versions("stock")
 
-    ended = qudao("rebuild", "stock", *_at(folder))
+    ended = qudao("rebuild", "stock", *place.flags, "--json")
 
     rebuilt = answer(ended)["rebuilt"]
     assert ended.returncode == 0
-    assert _versions(folder, "stock") == dict.fromkeys(before, "retired") | {rebuilt["stock"]: "live"}
-    assert answer(qudao("check", *_at(folder)))["equal"]
+    assert place.versions("stock") == dict.fromkeys(before, "retired") | {rebuilt["stock"]: "live"}
+    assert answer(qudao("check", *place.flags, "--json"))["equal"]
     assert site.get("/stock_levels?limit=1")[0] == 200
 
 
-def _versions(folder: Path, projection: str) -> dict[str, str]:
-    with sqlite3.connect(folder / "qudao.db") as database:
-        found = database.execute("SELECT version, status FROM positions WHERE projection = ?", (projection,))
-        return dict(found.fetchall())
-
-
 def test_a_row_that_was_edited_is_found_and_a_rebuild_without_a_projector_puts_it_right(
-    tmp_path: Path,
+    tmp_path: Path, database: Where
 ) -> None:
-    folder = tmp_path / "var"
-    with up(folder) as site:
+    place = Place(tmp_path / "var", database)
+    with up(place.folder, "--database", address(database)) as site:
         for number in range(3):
             _, receipt = site.post("/events", order(f"SO-{number}", "渠道-7", ("COLA", 1 + number)))
         site.rows("orders", receipt["sequence"])
-    [version] = _versions(folder, "orders")
-    with sqlite3.connect(folder / "qudao.db") as database:
-        database.execute(f"UPDATE orders__{version} SET net = net + 1 WHERE \"order\" = 'SO-1'")
-        database.execute(f"DELETE FROM orders__{version} WHERE \"order\" = 'SO-2'")
-        database.execute(f"UPDATE identities__{version_of_index(folder)} SET sequence = 9 WHERE sequence = 3")
+    [version], [index] = place.versions("orders"), place.versions("index")
+    with closing(database_on(database)) as edited, edited.transaction() as run:
+        run(f"UPDATE orders__{version} SET net = net + 1 WHERE \"order\" = 'SO-1'", ())
+        run(f"DELETE FROM orders__{version} WHERE \"order\" = 'SO-2'", ())
+        run(f"UPDATE identities__{index} SET sequence = 9 WHERE sequence = 3", ())
 
-    with NatsServer.start(folder / "nats"):
-        found = qudao("check", *_at(folder))
-        readable = qudao("check", "--data", folder)
-        rebuilt = qudao("rebuild", "orders", "--drop-retired", *_at(folder))
-        again = qudao("check", *_at(folder))
+    with NatsServer.start(place.folder / "nats"):
+        found = qudao("check", *place.flags, "--json")
+        readable = qudao("check", *place.flags)
+        rebuilt = qudao("rebuild", "orders", "--drop-retired", *place.flags, "--json")
+        again = qudao("check", *place.flags, "--json")
 
     differences = answer(found)["differences"]
     assert found.returncode == 1
@@ -120,24 +129,20 @@ def test_a_row_that_was_edited_is_found_and_a_rebuild_without_a_projector_puts_i
     ]
     assert "5.000001" in readable.stdout
     assert "the index itself is wrong" in readable.stdout
-    assert (rebuilt.returncode, list(_versions(folder, "orders").values())) == (0, ["live"])
+    assert (rebuilt.returncode, list(place.versions("orders").values())) == (0, ["live"])
     left = {table["table"]: table["changed"] + table["missing"] for table in answer(again)["tables"]}
     assert (left["orders"], left["identities"], again.returncode) == (0, 1, 1)
 
 
-def version_of_index(folder: Path) -> str:
-    [version] = _versions(folder, "index")
-    return version
-
-
-def test_a_projector_that_is_gone_while_events_come_is_behind(tmp_path: Path) -> None:
-    with up(tmp_path / "var") as site:
+def test_a_projector_that_is_gone_while_events_come_is_behind(tmp_path: Path, database: Where) -> None:
+    place = Place(tmp_path / "var", database)
+    with up(place.folder, "--database", address(database)) as site:
         _, receipt = site.post("/events", order("SO-1", "D1", ("COLA", 1)))
         site.rows("orders", receipt["sequence"])
-    with NatsServer.start(tmp_path / "var" / "nats") as server:
+    with NatsServer.start(place.folder / "nats") as server:
         asyncio.run(_fill(server.url))
 
-        ended = qudao("status", *_at(tmp_path / "var"), "--behind", "0")
+        ended = qudao("status", *place.flags, "--json", "--behind", "0")
 
     assert ended.returncode == 1
     assert "does a projector run?" in answer(ended)["faults"][0]
@@ -152,8 +157,8 @@ def test_the_demo_prints_what_became_of_a_channel_and_leaves_nothing_behind(tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_demo_refuses_a_folder_with_a_real_log(site: Site, folder: Path) -> None:
-    ended = qudao("demo", "--once", "--data", folder)
+def test_the_demo_refuses_a_folder_with_a_real_log(site: Site, place: Place) -> None:
+    ended = qudao("demo", "--once", "--data", place.folder)
 
     assert ended.returncode == 2
     assert "holds a log that no demo made" in ended.stderr

@@ -9,11 +9,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from litestar import Litestar
 from litestar.testing import TestClient
 
 from api.views import View, views_of
 from cli.simulation import events
+from infra.arrays import arrays, unnested
 from infra.database import Database, DatabaseError
 from infra.documents import ROWS
 from infra.engine import INDEX, Engine
@@ -27,6 +30,7 @@ from tests.lab.site import site
 
 pytestmark = pytest.mark.integration
 
+LAW = settings(max_examples=100, derandomize=True, database=None, deadline=None)
 SIZE = 2_000
 BATCH = 500
 VIEWS = views_of(PROJECTIONS, {INDEX: ROWS})
@@ -95,6 +99,23 @@ def asked(client: TestClient[Litestar], question: str) -> list[Any]:
         return [first.json()]
     following = client.get(f"{question}&cursor={first.json()['next']}")
     return [first.json(), following.json()]
+
+
+VALUES = {
+    "text": st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
+    | st.sampled_from(["NULL", "null", "{}", '"', "\\", "a,b", " a ", "\n"]),
+    "integer": st.integers(-(2**63), 2**63 - 1),
+    "boolean": st.booleans(),
+}
+
+
+@LAW
+@given(st.lists(st.tuples(*[st.none() | values for values in VALUES.values()]), min_size=1, max_size=5))
+def test_rows_reach_postgresql_as_they_are(server: PostgreSQL, rows: list[tuple[Any, ...]]) -> None:
+    with server.connect() as connection:
+        found = connection.execute(f"SELECT * FROM {unnested(VALUES)}", arrays(VALUES, rows)).fetchall()
+
+    assert found == rows
 
 
 def test_texts_are_in_the_order_of_their_bytes_whatever_the_language_of_the_server(
