@@ -33,7 +33,8 @@ RUN = "import sys; sys.path.append(sys.argv.pop(1)); from cli.main import main; 
 ROOT = str(Path(__file__).resolve().parents[1])
 NATS, PROJECTOR, API = "nats-server", "projector", "API"
 FOR_GOOD = 3
-BACKOFF_SECONDS, BACKOFF_SECONDS_MAX, STEADY_SECONDS = 0.1, 10.0, 30.0
+#: What dies at once is started again later each time; what was at work before it died, at once.
+BACKOFF_SECONDS, BACKOFF_SECONDS_MAX, STEADY_SECONDS = 0.1, 10.0, 5.0
 STOP_SECONDS = 12.0
 #: How often nats-server is asked how it is, and how often in a row it has to say what ails it.
 LOOK_SECONDS, AILMENTS = 2.0, 2
