@@ -75,6 +75,8 @@ def judge(state: StreamState, reports: Sequence[ServerReport]) -> Durability:
         )
     if state.persist_mode == "async":
         return Durability("lazy", "An event is acknowledged before it is written: persist_mode is async.")
+    if state.holders:  # another server of the cluster says nothing about those that hold the log
+        reports = [report for report in reports if report.server in state.holders]
     if len(reports) < state.replicas:
         heard = f"{len(reports)} of the {state.replicas} servers that hold the log"
         return Durability(
