@@ -16,6 +16,7 @@ from api.problems import AnyRequest, Problem
 from api.reading import Opened
 from domain.errors import QudaoError
 from infra.database import BUILDING, LIVE, RETIRED, STOPPED, Position
+from infra.monitoring import ServerState, faults_of
 from infra.stream import StreamState
 
 ASK_SECONDS = 3.0
@@ -31,6 +32,7 @@ class LogHealth(Struct, frozen=True):
     contiguous: bool = False
     acknowledged_means: str = "unknown"
     durability: str = ""
+    servers: tuple[ServerState, ...] = ()  # whose monitoring addresses are known
 
 
 class ProjectionHealth(Struct, frozen=True):
@@ -117,7 +119,11 @@ async def _log(link: Link, faults: list[str], warnings: list[str]) -> tuple[Stre
     except (QudaoError, TimeoutError) as error:
         faults.append(f"The log does not answer: {error or f'silent for {ASK_SECONDS:g} s'}.")
         return None, LogHealth(False)
-    if not state.contiguous:
+    servers = await link.servers(state)
+    wrong, odd = faults_of(servers, state)
+    faults += [f"{fault}." for fault in wrong]
+    warnings += [f"{warning}." for warning in odd]
+    if not state.contiguous and not wrong:
         faults.append(
             f"The log has a hole: {state.messages} messages from {state.first_sequence} to {state.last_sequence}."
         )
@@ -131,6 +137,7 @@ async def _log(link: Link, faults: list[str], warnings: list[str]) -> tuple[Stre
         state.contiguous,
         means.acknowledged_means,
         means.explanation,
+        servers,
     )
 
 

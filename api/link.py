@@ -12,6 +12,7 @@ from domain.errors import QudaoError
 from infra.append import Appender
 from infra.durability import Durability, durability
 from infra.jetstream import LogUnreachableError
+from infra.monitoring import ServerState, servers
 from infra.reader import read_one
 from infra.stream import StreamState, connect, stream_state
 
@@ -90,6 +91,10 @@ class Link:
             self._durability = await durability(self.client, state, self._monitor_urls)
             self._asked = now
         return self._durability
+
+    async def servers(self, state: StreamState) -> tuple[ServerState, ...]:
+        """How each server stands whose monitoring address is known."""
+        return await servers(self._monitor_urls, state.created)
 
     async def recorded(self, sequence: int) -> int | None:
         """When the log took a message, in microseconds since 1970; None where it has none there."""

@@ -15,6 +15,7 @@ from domain.errors import QudaoError
 from infra.database import RETIRED, STOPPED, Position, now_us
 from infra.durability import Durability, durability
 from infra.jetstream import connect
+from infra.monitoring import faults_of, servers
 from infra.settings import Settings
 from infra.stream import StreamState, stream_state
 
@@ -58,7 +59,8 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     faults: list[str] = []
     state, means = None, None
     try:
-        state, means = asyncio.run(_log(settings))
+        state, means, on_servers = asyncio.run(_log(settings))
+        faults += on_servers
         faults += [f"the stream is not as it should be: {fault}" for fault in state.faults]
     except QudaoError as error:
         faults.append(str(error))
@@ -74,11 +76,12 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0 if found.healthy else 1
 
 
-async def _log(settings: Settings) -> tuple[StreamState, Durability]:
+async def _log(settings: Settings) -> tuple[StreamState, Durability, list[str]]:
     client = await connect(settings.nats_url, "qudao status", patience_seconds=2)
     try:
         state = await stream_state(client)
-        return state, await durability(client, state, settings.monitor_urls)
+        faults, _ = faults_of(await servers(settings.monitor_urls, state.created), state)
+        return state, await durability(client, state, settings.monitor_urls), faults
     finally:
         await client.close()
 

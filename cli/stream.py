@@ -9,6 +9,7 @@ import msgspec
 
 from infra.durability import Durability, durability
 from infra.jetstream import connect
+from infra.monitoring import ServerState, faults_of, servers
 from infra.settings import Settings
 from infra.stream import STREAM, StreamState, create_stream, stream_state
 
@@ -19,15 +20,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Leave a stream the log can be kept in, say what it is; 1 where it is not what was promised."""
-    state, means = asyncio.run(_stream(settings, look_only=arguments.verify))
+    state, means, on_servers = asyncio.run(_stream(settings, look_only=arguments.verify))
     if arguments.json:
-        print(msgspec.json.encode({"stream": state, "durability": means}).decode())
+        print(msgspec.json.encode({"stream": state, "durability": means, "servers": on_servers}).decode())
     else:
-        print(*lines_of(state, means), sep="\n")
-    return 1 if state.faults else 0
+        print(*lines_of(state, means), *faults_of(on_servers, state)[0], sep="\n")
+    return 1 if state.faults or faults_of(on_servers, state)[0] else 0
 
 
-async def _stream(settings: Settings, *, look_only: bool) -> tuple[StreamState, Durability]:
+async def _stream(
+    settings: Settings, *, look_only: bool
+) -> tuple[StreamState, Durability, tuple[ServerState, ...]]:
     client = await connect(settings.nats_url, "qudao stream")
     try:
         if look_only:
@@ -38,7 +41,8 @@ async def _stream(settings: Settings, *, look_only: bool) -> tuple[StreamState, 
                 replicas=settings.replicas or None,
                 duplicate_window_seconds=settings.duplicate_window_seconds,
             )
-        return state, await durability(client, state, settings.monitor_urls)
+        on_servers = await servers(settings.monitor_urls, state.created)
+        return state, await durability(client, state, settings.monitor_urls), on_servers
     finally:
         await client.close()
 

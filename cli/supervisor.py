@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,8 +33,12 @@ RUN = "import sys; sys.path.append(sys.argv.pop(1)); from cli.main import main; 
 ROOT = str(Path(__file__).resolve().parents[1])
 NATS, PROJECTOR, API = "nats-server", "projector", "API"
 FOR_GOOD = 3
-BACKOFF_SECONDS, BACKOFF_SECONDS_MAX, STEADY_SECONDS = 0.1, 10.0, 30.0
+#: What dies at once is started again later each time; what was at work before it died, at once.
+BACKOFF_SECONDS, BACKOFF_SECONDS_MAX, STEADY_SECONDS = 0.1, 10.0, 5.0
 STOP_SECONDS = 12.0
+#: How often nats-server is asked how it is, and how often in a row it has to say what ails it.
+LOOK_SECONDS, AILMENTS = 2.0, 2
+ROOM_BYTES = 8 << 20  # less free space than this, and nats-server need not be started anew
 
 
 class EndedError(QudaoError):
@@ -90,6 +95,8 @@ class Supervisor:
         self._flags = flags
         self._nats: NatsServer | None = None
         self._nats_due = 0.0
+        self._nats_look = 0.0
+        self._ailments = 0
         self.durability: Durability | None = None
         self.children: list[Child] = []
 
@@ -188,16 +195,34 @@ class Supervisor:
     def tend(self) -> None:
         """Look once after everything: start again what died, a little later each time."""
         now = time.monotonic()
-        if self._nats is not None and not self._nats.alive() and now >= self._nats_due:
-            self._nats_due = now + 1.0
-            self._tell("nats-server died; starting it again")
-            self._nats.stop()
-            try:
-                self._nats = self._start_nats(self._nats.port, self._nats.monitor_port)
-            except QudaoError as error:
-                self._tell(str(error))
+        if self._nats is not None and now >= self._nats_due:
+            if not self._nats.alive():
+                self._restart_nats("nats-server died")
+            elif now >= self._nats_look and (why := self._ails()):
+                self._restart_nats(f"nats-server does not write any more ({why})")
         for child in self.children:
             self._tend(child, now)
+
+    def _restart_nats(self, why: str) -> None:
+        assert self._nats is not None
+        self._tell(f"{why}; starting it again")
+        self._nats.stop()
+        try:
+            self._nats = self._start_nats(self._nats.port, self._nats.monitor_port)
+        except QudaoError as error:
+            self._tell(str(error))
+        self._nats_due = time.monotonic() + 1.0
+
+    def _ails(self) -> str:
+        """Why nats-server has to be started anew: after one failed write it refuses all others until then."""
+        assert self._nats is not None
+        self._nats_look = time.monotonic() + LOOK_SECONDS
+        why = self._nats.ailment()
+        self._ailments = self._ailments + 1 if why else 0
+        if self._ailments == AILMENTS:
+            self._tell(f"nats-server is not well: {why}")
+        room = shutil.disk_usage(self.settings.nats_folder).free >= ROOM_BYTES
+        return why if room and self._ailments >= AILMENTS else ""
 
     def _tend(self, child: Child, now: float) -> None:
         code = child.process.poll() if child.process is not None else None

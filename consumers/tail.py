@@ -7,13 +7,14 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import monotonic
+from types import TracebackType
 
 import nats.errors
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, PullSub
 from faststream.nats.message import NatsBatchMessage
 from nats.aio.msg import Msg
-from nats.errors import ConnectionClosedError
+from nats.errors import ConnectionClosedError, ConnectionReconnectingError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy as ServerAckPolicy
 from nats.js.api import ConsumerConfig, DeliverPolicy
@@ -38,9 +39,27 @@ LINGER_SECONDS = 0.002  # what a first message waits for others
 FETCH_SECONDS = 0.001  # FastStream would go on fetching until it is over; what one fetch brings is enough
 
 
+class LogBroker(NatsBroker):
+    """A broker that can be stopped while its server is away."""
+
+    async def stop(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> None:
+        """Stop; what nobody listens to any more cannot be drained, and is closed."""
+        connection = self._connection
+        with suppress(ConnectionClosedError, ConnectionReconnectingError):
+            await super().stop(exc_type, exc_val, exc_tb)
+        if connection is not None and not connection.is_closed:
+            with suppress(OSError):  # raised by flushing what was still to be sent
+                await connection.close()
+
+
 def log_broker(url: str, name: str) -> NatsBroker:
     """Make a broker whose connection is never given up and whose errors discard no event."""
-    return NatsBroker(
+    return LogBroker(
         url.split(","),
         name=name,
         max_reconnect_attempts=-1,  # the default gives up after two minutes, and then FastStream spins

@@ -8,6 +8,7 @@ else about the connection (TLS, credentials, reconnecting, other subscriptions) 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import nats.errors
 from nats.aio.client import Client
@@ -39,6 +40,11 @@ class Connection(Client):
         """End a lane; late messages are dropped."""
         if self.lanes.pop(subscription._id, None) is not None and not self.is_closed:
             await subscription.unsubscribe()
+
+    async def close(self) -> None:
+        """Close the connection, also where it is broken: then nats-py fails to flush what was still to be sent."""
+        with suppress(OSError):
+            await super().close()
 
     def interrupted(self) -> None:
         """End what waits for an answer that was lost with the connection; nats-py would sit its time out.

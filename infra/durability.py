@@ -7,12 +7,12 @@ import http.client
 import logging
 from collections.abc import Sequence
 from typing import Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from infra.monitoring import asked_of
 from infra.stream import StreamState
 
 log = logging.getLogger("qudao.nats")
@@ -75,6 +75,8 @@ def judge(state: StreamState, reports: Sequence[ServerReport]) -> Durability:
         )
     if state.persist_mode == "async":
         return Durability("lazy", "An event is acknowledged before it is written: persist_mode is async.")
+    if state.holders:  # another server of the cluster says nothing about those that hold the log
+        reports = [report for report in reports if report.server in state.holders]
     if len(reports) < state.replicas:
         heard = f"{len(reports)} of the {state.replicas} servers that hold the log"
         return Durability(
@@ -96,27 +98,18 @@ def judge(state: StreamState, reports: Sequence[ServerReport]) -> Durability:
 
 
 async def _monitored(urls: Sequence[str]) -> list[ServerReport]:
-    bodies = await asyncio.gather(*(asyncio.to_thread(_varz, url) for url in urls), return_exceptions=True)
+    answers = await asyncio.gather(
+        *(asyncio.to_thread(asked_of, url, "/varz") for url in urls), return_exceptions=True
+    )
     reports = []
-    for url, body in zip(urls, bodies, strict=True):
-        if isinstance(body, bytes):
-            reports += _report(msgspec.json.decode(body, type=_Varz))
-        elif isinstance(body, OSError | http.client.HTTPException):
-            log.warning("monitor %s does not answer: %s", url, body)
+    for url, answer in zip(urls, answers, strict=True):
+        if isinstance(answer, tuple):
+            reports += _report(msgspec.json.decode(answer[1], type=_Varz))
+        elif isinstance(answer, OSError | http.client.HTTPException):
+            log.warning("monitor %s does not answer: %s", url, answer)
         else:
-            raise body
+            raise answer
     return reports
-
-
-def _varz(url: str) -> bytes:
-    target = urlsplit(url)
-    connect = http.client.HTTPSConnection if target.scheme == "https" else http.client.HTTPConnection
-    connection = connect(target.hostname or "", target.port, timeout=2)
-    try:
-        connection.request("GET", f"{target.path.rstrip('/')}/varz")
-        return connection.getresponse().read()
-    finally:
-        connection.close()
 
 
 async def _pinged(client: Client, window_seconds: float = 0.3) -> list[ServerReport]:

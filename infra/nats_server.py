@@ -21,6 +21,7 @@ import msgspec
 
 from domain.errors import QudaoError
 from infra.child import spawn
+from infra.monitoring import ailment, asked_of
 
 CONF = """\
 server_name: qudao
@@ -111,6 +112,10 @@ class NatsServer:
     def alive(self) -> bool:
         """Say whether the process still runs."""
         return self._process.poll() is None
+
+    def ailment(self) -> str:
+        """What the server itself says it cannot do; nothing where it is well, or too busy to answer."""
+        return ailment(self.monitor_url)
 
     def stop(self, *, patience_seconds: float = 10) -> None:
         """End the server in order; once is enough, twice does no harm."""
@@ -217,7 +222,7 @@ def addresses_on(data: Path) -> tuple[str, str] | None:
     """Where the server that runs on a folder takes clients and reports on itself; None where none runs."""
     for published in data.glob("*.ports"):
         ports = _read_ports(published)
-        if ports is not None and _healthy(ports.monitoring[0]):
+        if ports is not None and _answers(ports.monitoring[0]):
             return ports.nats[0], ports.monitoring[0]
     return None
 
@@ -244,15 +249,15 @@ def _read_ports(published: Path) -> _Ports | None:
 
 
 def _healthy(monitor_url: str) -> bool:
-    host, _, port = monitor_url.removeprefix("http://").rpartition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=1)
+    return _answers(monitor_url, well=True)
+
+
+def _answers(monitor_url: str, *, well: bool = False) -> bool:
     try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == http.client.OK
-    except OSError:
+        status, _ = asked_of(monitor_url, "/healthz")
+    except (OSError, http.client.HTTPException):
         return False
-    finally:
-        connection.close()
+    return status == http.client.OK or not well
 
 
 def _last_line(log: Path) -> str:

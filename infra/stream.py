@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 
 import msgspec
@@ -17,6 +18,7 @@ MESSAGE_BYTES_MAX = 262_144  # headers included
 DUPLICATE_WINDOW_SECONDS = 3600
 
 NOT_FOUND = 10059
+SPREAD_LOOKS, SPREAD_LOOK_SECONDS = 50, 0.1
 SECOND = 1_000_000_000
 
 Config = dict[str, object]
@@ -75,6 +77,7 @@ class StreamState(msgspec.Struct, frozen=True):
     storage: str
     persist_mode: str
     faults: tuple[str, ...]  # why it is not the stream design promises; empty is well
+    holders: tuple[str, ...] = ()  # the servers that hold it, where the log says so: in a cluster
 
     @property
     def contiguous(self) -> bool:
@@ -89,10 +92,20 @@ class _State(msgspec.Struct):
     num_deleted: int = 0
 
 
+class _Replica(msgspec.Struct):
+    name: str
+
+
+class _Cluster(msgspec.Struct):
+    leader: str = ""
+    replicas: list[_Replica] = []
+
+
 class _Info(msgspec.Struct):
     config: Config
     created: str
     state: _State
+    cluster: _Cluster = msgspec.field(default_factory=_Cluster)
 
 
 async def create_stream(
@@ -153,7 +166,13 @@ async def _strengthen(
     }
     if wanted == found:
         return await stream_state(client)
-    return _state(await ask(client, f"STREAM.UPDATE.{STREAM}", wanted, _Info))
+    state = _state(await ask(client, f"STREAM.UPDATE.{STREAM}", wanted, _Info))
+    for _ in range(SPREAD_LOOKS):  # a cluster answers before it has chosen who holds the further copies
+        if not state.holders or len(state.holders) >= state.replicas:
+            break
+        await asyncio.sleep(SPREAD_LOOK_SECONDS)
+        state = await stream_state(client)
+    return state
 
 
 def _state(info: _Info) -> StreamState:
@@ -169,6 +188,9 @@ def _state(info: _Info) -> StreamState:
         storage=str(config.get("storage")),
         persist_mode=str(config.get("persist_mode", "default")),
         faults=(),
+        holders=tuple(
+            sorted(name for name in (info.cluster.leader, *(r.name for r in info.cluster.replicas)) if name)
+        ),
     )
     return msgspec.structs.replace(seen, faults=tuple(_faults(config, seen)))
 

@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,6 +39,22 @@ def test_an_event_sent_to_a_started_site_is_seen_and_sigterm_leaves_no_process(t
     assert [(row["order"], row["dealer"], row["net"]) for row in rows] == [("SO-1", "渠道-7", "10")]
     assert set(site.pids) == {"nats-server", "projector", "API"}
     assert not any(runs(pid) for pid in site.pids.values())
+
+
+def test_a_projector_whose_log_is_away_ends_in_order(tmp_path: Path) -> None:
+    with up(tmp_path / "var") as site:
+        words = command("project", "--nats", site.nats, "--data", tmp_path / "beside")
+        with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment()) as projector:
+            database = tmp_path / "beside" / "qudao.db"
+            _, receipt = site.post("/events", order("SO-1", "D1", ("COLA", 4)))
+            assert eventually(lambda: _folded(database) == receipt["sequence"], 20)
+            site.process.send_signal(signal.SIGTERM)
+            site.process.wait(20)
+            time.sleep(0.5)
+            projector.send_signal(signal.SIGTERM)
+            _, said = projector.communicate(timeout=20)
+
+    assert (projector.returncode, said.count("Traceback")) == (0, 0), said
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
@@ -101,6 +118,15 @@ def test_a_second_signal_ends_what_the_first_one_is_stopping(tmp_path: Path) -> 
 
         assert site.process.wait(5) == 0
         assert not any(runs(pid) for pid in site.pids.values())
+
+
+def _folded(file: Path) -> int:
+    """How far a projector is; 0 where it has not begun."""
+    try:
+        with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as database:
+            return int(database.execute("SELECT min(sequence) FROM positions").fetchone()[0] or 0)
+    except sqlite3.OperationalError:
+        return 0
 
 
 def _healthy(site: Site) -> bool:

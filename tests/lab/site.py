@@ -35,6 +35,7 @@ def app_on(
     nats_url: str = NOWHERE,
     projections: Sequence[Projection] = PROJECTIONS,
     catalogue: Catalogue = CATALOGUE,
+    monitor_urls: Sequence[str] = (),
 ) -> Litestar:
     """The application over a database; without a log where none is named."""
     return create_app(
@@ -42,6 +43,7 @@ def app_on(
         nats_url=nats_url,
         catalogue=catalogue,
         projections=projections,
+        monitor_urls=monitor_urls,
         append_seconds=1.0,
     )
 
