@@ -28,6 +28,8 @@ COMMANDS = {
     "serve": ("cli.serve", "run the HTTP API alone"),
     "rebuild": ("cli.rebuild", "build projections anew beside the ones that serve, then switch"),
     "status": ("cli.status", "say how far every projection is, and how the log stands"),
+    "verify": ("cli.verify", "read the whole log again: whole, and what was folded, or where it is not"),
+    "head": ("cli.head", "sign what the log is now, for somebody else to keep"),
     "backup": ("cli.backup", "copy the log into a new folder, while it goes on"),
     "restore": ("cli.restore", "put a copy of the log back where none is, and prove it"),
     "check": ("cli.check", "fold the log from zero beside and compare: equal, or which rows"),
