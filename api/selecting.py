@@ -58,11 +58,14 @@ def order_of(view: View, query: Query) -> Order:
 
 
 def in_order(view: View, order: Order, dialect: str) -> list[sa.ColumnElement[Any]]:
-    """The order as SQL, nulls last. Where a dialect puts them there by itself, an index can serve the order."""
+    """The order as SQL, nulls last. Downwards an index can serve it: both dialects have them first in an index."""
     found: list[sa.ColumnElement[Any]] = []
     for name, downwards in order:
         column = view.source.c[name]
-        if view.fields[name].nullable and downwards == (dialect == POSTGRESQL):
+        if view.fields[name].nullable and dialect == POSTGRESQL:
+            found.append(sa.nulls_last(column.desc() if downwards else column.asc()))
+            continue
+        if view.fields[name].nullable and not downwards:
             found.append(sa.case((column.is_(None), 1), else_=0))
         found.append(column.desc() if downwards else column.asc())
     return found

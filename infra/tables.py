@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -54,8 +54,7 @@ class Text(sa.types.TypeDecorator[Any]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
-        bytewise = "C" if dialect.name == POSTGRESQL else None
-        return dialect.type_descriptor(sa.Text(collation=bytewise))
+        return sa.Text(collation="C" if dialect.name == POSTGRESQL else None)
 
 
 class Day(Text):
@@ -180,10 +179,24 @@ class Codec:
                 )
                 for c in self.columns
             ],
-            *[sa.Index(f"{name}_{number}", *index) for number, index in enumerate(self.table.indexes)],
+            *[
+                index
+                for number, fields in enumerate(self.table.indexes)
+                for index in self._indexes(f"{name}_{number}", fields)
+            ],
             # A text key clusters the table; a sequence is the row id itself.
             sqlite_with_rowid=key == ("sequence",),
         )
+
+    def _indexes(self, name: str, fields: Sequence[str]) -> Iterator[sa.Index]:
+        """An index as each dialect has it: read backwards, the newest come first and what has no value last."""
+        nullable = {column.name for column in self.columns if column.nullable}
+        nulls_first: list[Any] = [
+            sa.nulls_first(sa.literal_column(f'"{field}"')) if field in nullable else field
+            for field in fields
+        ]
+        yield sa.Index(name, *fields).ddl_if(dialect=SQLITE)
+        yield sa.Index(name, *nulls_first).ddl_if(dialect=POSTGRESQL)
 
 
 @cache
