@@ -236,6 +236,13 @@ def _ask_promptly(subscription: JetStreamContext.PullSubscription | None, end: _
             end.lose()
             await asyncio.sleep(RETRY_SECONDS)
             raise
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            end.lose()  # a connection that is closed cancels what waits for its messages
+            await asyncio.sleep(RETRY_SECONDS)
+            raise nats.errors.TimeoutError from error
         except (
             TimeoutError
         ) as error:  # nats-py lets asyncio's own slip through, which FastStream does not know
