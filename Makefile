@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CHECKED := domain projections infra consumers api cli
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test check bench torture clean
 
 setup: .venv/ready
 
@@ -27,6 +27,9 @@ check: setup
 
 bench: setup
 	$(BIN)/python -m bench
+
+torture: setup
+	$(BIN)/python -m tests.torture
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
