@@ -36,6 +36,7 @@ FOR_GOOD = 3
 #: What dies at once is started again later each time; what was at work before it died, at once.
 BACKOFF_SECONDS, BACKOFF_SECONDS_MAX, STEADY_SECONDS = 0.1, 10.0, 5.0
 STOP_SECONDS = 12.0
+UNWELL_SECONDS = 15.0  # what /health says for so long does not pass by itself
 #: How often nats-server is asked how it is, and how often in a row it has to say what ails it.
 LOOK_SECONDS, AILMENTS = 2.0, 2
 ROOM_BYTES = 8 << 20  # less free space than this, and nats-server need not be started anew
@@ -163,12 +164,16 @@ class Supervisor:
         return found | ({NATS: self._nats.pid} if self._nats is not None and self._nats.alive() else {})
 
     def await_health(self, seconds: float = 60) -> Health:
-        """Wait until /health is well, or the projector has stopped for good. Raises EndedError."""
+        """Wait until /health is well, stays unwell, or the projector has stopped for good. Raises EndedError."""
         deadline = time.monotonic() + seconds
-        health = None
+        health, since = None, time.monotonic()
         while time.monotonic() < deadline:
             self._refuse_ended()
-            health = ask_health(self.settings.host, self.settings.port)
+            before, health = health, ask_health(self.settings.host, self.settings.port)
+            if health is None or before is None or health.faults != before.faults:
+                since = time.monotonic()
+            elif time.monotonic() - since > UNWELL_SECONDS:
+                return health
             if health is not None and (health.healthy or any(child.ended for child in self.children)):
                 return health
             time.sleep(0.02)

@@ -33,11 +33,18 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="qudao-torture-", dir=chosen.scratch) as scratch:
         outcomes = [_hold(name, Path(scratch) / name, chosen) for name in wanted]
     print("\n".join(table(outcomes)), flush=True)
-    failed = [outcome.round for outcome in outcomes if outcome.wrong]
+    failed = [name for name, outcome in zip(wanted, outcomes, strict=True) if outcome.wrong]
     if failed:
-        again = f"--seed {chosen.seed} --events {chosen.events} --kills {chosen.kills}"
-        print(f"\nfailed: {', '.join(failed)}. Again: python -m tests.torture {again} --rounds ROUND")
+        print(f"\n{again(chosen, *failed)}")
     return 1 if failed else 0
+
+
+def again(chosen: argparse.Namespace, *rounds: str) -> str:
+    """How to hold rounds that failed once more."""
+    drawn = (
+        f"--seed {chosen.seed} --events {chosen.events} --kills {chosen.kills} --rounds {','.join(rounds)}"
+    )
+    return f"failed: {', '.join(rounds)}. Again: python -m tests.torture {drawn}"
 
 
 def _hold(name: str, folder: Path, chosen: argparse.Namespace) -> Outcome:
@@ -58,7 +65,7 @@ def _hold(name: str, folder: Path, chosen: argparse.Namespace) -> Outcome:
         except BaseException:
             sys.stderr.flush()
             os.dup2(kept, 2)
-            print(f"{name} failed; seed {chosen.seed}. What the processes said last:")
+            print(f"{again(chosen, name)}\nWhat the processes said last:")
             print("".join(said.read_text(errors="replace").splitlines(keepends=True)[-20:]), flush=True)
             raise
         finally:

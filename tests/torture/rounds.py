@@ -28,8 +28,10 @@ from tests.torture.publishing import Said
 from tests.torture.site import Site
 
 LOCKED_SECONDS = 8.0  # longer than SQLite waits for a lock
-DISK_BYTES, LEFT_BYTES = 192 << 20, 4 << 20
+DISK_BYTES = 192 << 20
+LEFT_BYTES, LEFT_BYTES_PER_EVENT = 1 << 19, 120  # less than the events take that are still to come
 STARTS = 3
+SAID_SECONDS = 30.0  # after so long an operator has to know of damage
 
 
 class Outcome(Struct):
@@ -106,7 +108,7 @@ def disk_full(folder: Path, seed: int, *, events: int, database: str = "", **_: 
         with flowing(folder, database, stream, said, seed) as (site, publishing):
             site.tend_until(lambda: said.done >= len(stream) // 5, "at a fifth")
             free = shutil.disk_usage(folder / "var").free
-            fill(ballast, free - LEFT_BYTES)
+            fill(ballast, free - LEFT_BYTES - LEFT_BYTES_PER_EVENT * len(stream))
             full_after = site.tend_until(stalled(said, 3.0), "full", seconds=300, look=0.1)
             if publishing.done():
                 outcome.skipped = "too few events to fill the disk"
@@ -312,12 +314,16 @@ def flip(nats: Path, rng: Random) -> str:
 
 def said_of_damage(folder: Path, database: str) -> tuple[list[str], list[str]]:
     """What a site started on a damaged log says of it, and what is wrong with that."""
+    began = time.monotonic()
     with up(folder / "var", *(("--database", database) if database else ())) as site:
+        seconds = time.monotonic() - began
         faults = list(site.get("/health")[1]["faults"])
         status, _ = site.get("/orders?limit=1")
         address = ["--nats", site.nats, "--database", site.ready["database"]]
         ended = qudao("check", "--json", *address, seconds=600)
     wrong = []
+    if seconds > SAID_SECONDS:
+        wrong.append(f"`qudao up` said it only after {seconds:.0f} s")
     if not any(word in " ".join(faults) for word in ("hole", "cut or restored", "not the one")):
         wrong.append(f"health does not name the damage: {faults}")
     if ended.returncode == 0:
