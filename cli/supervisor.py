@@ -39,6 +39,7 @@ STOP_SECONDS = 12.0
 UNWELL_SECONDS = 15.0  # what /health says for so long does not pass by itself
 #: How often nats-server is asked how it is, and how often in a row it has to say what ails it.
 LOOK_SECONDS, AILMENTS = 2.0, 2
+HEAL_SECONDS = 10.0  # what being started anew did not heal is not tried again sooner
 ROOM_BYTES = 8 << 20  # less free space than this, and nats-server need not be started anew
 
 
@@ -205,6 +206,7 @@ class Supervisor:
                 self._restart_nats("nats-server died")
             elif now >= self._nats_look and (why := self._ails()):
                 self._restart_nats(f"nats-server does not write any more ({why})")
+                self._ailments, self._nats_look = 0, time.monotonic() + HEAL_SECONDS
         for child in self.children:
             self._tend(child, now)
 
