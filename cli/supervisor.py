@@ -33,8 +33,9 @@ RUN = "import sys; sys.path.append(sys.argv.pop(1)); from cli.main import main; 
 ROOT = str(Path(__file__).resolve().parents[1])
 NATS, PROJECTOR, API = "nats-server", "projector", "API"
 FOR_GOOD = 3
-#: What dies at once is started again later each time; what was at work before it died, at once.
+#: What ends by itself is started again later each time; what was at work, or was killed by another, soon.
 BACKOFF_SECONDS, BACKOFF_SECONDS_MAX, STEADY_SECONDS = 0.1, 10.0, 5.0
+KILLED_SECONDS_MAX = 1.0
 STOP_SECONDS = 12.0
 UNWELL_SECONDS = 15.0  # what /health says for so long does not pass by itself
 #: How often nats-server is asked how it is, and how often in a row it has to say what ails it.
@@ -240,8 +241,9 @@ class Supervisor:
         elif not child.due:
             if now - child.started > STEADY_SECONDS:
                 child.backoff_seconds = BACKOFF_SECONDS
-            child.due = now + child.backoff_seconds
-            child.backoff_seconds = min(BACKOFF_SECONDS_MAX, 2 * child.backoff_seconds)
+            most = KILLED_SECONDS_MAX if code == -signal.SIGKILL else BACKOFF_SECONDS_MAX
+            child.due = now + min(most, child.backoff_seconds)
+            child.backoff_seconds = min(most, 2 * child.backoff_seconds)
             self._tell(f"the {child.name} died (exit code {code}); starting it again")
         elif now >= child.due:
             child.due = 0.0
