@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CHECKED := domain projections infra consumers api cli
 
-.PHONY: setup demo test check bench simulate clean
+.PHONY: setup demo test check bench simulate torture clean
 
 setup: .venv/ready
 
@@ -30,6 +30,9 @@ bench: setup
 
 simulate: setup
 	$(BIN)/python -m tests.simulation
+
+torture: setup
+	$(BIN)/python -m tests.torture
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

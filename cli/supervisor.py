@@ -33,11 +33,14 @@ RUN = "import sys; sys.path.append(sys.argv.pop(1)); from cli.main import main; 
 ROOT = str(Path(__file__).resolve().parents[1])
 NATS, PROJECTOR, API = "nats-server", "projector", "API"
 FOR_GOOD = 3
-#: What dies at once is started again later each time; what was at work before it died, at once.
+#: What ends by itself is started again later each time; what was at work, or was killed by another, soon.
 BACKOFF_SECONDS, BACKOFF_SECONDS_MAX, STEADY_SECONDS = 0.1, 10.0, 5.0
+KILLED_SECONDS_MAX = 1.0
 STOP_SECONDS = 12.0
+UNWELL_SECONDS = 15.0  # what /health says for so long does not pass by itself
 #: How often nats-server is asked how it is, and how often in a row it has to say what ails it.
 LOOK_SECONDS, AILMENTS = 2.0, 2
+HEAL_SECONDS = 10.0  # what being started anew did not heal is not tried again sooner
 ROOM_BYTES = 8 << 20  # less free space than this, and nats-server need not be started anew
 
 
@@ -163,12 +166,16 @@ class Supervisor:
         return found | ({NATS: self._nats.pid} if self._nats is not None and self._nats.alive() else {})
 
     def await_health(self, seconds: float = 60) -> Health:
-        """Wait until /health is well, or the projector has stopped for good. Raises EndedError."""
+        """Wait until /health is well, stays unwell, or the projector has stopped for good. Raises EndedError."""
         deadline = time.monotonic() + seconds
-        health = None
+        health, since = None, time.monotonic()
         while time.monotonic() < deadline:
             self._refuse_ended()
-            health = ask_health(self.settings.host, self.settings.port)
+            before, health = health, ask_health(self.settings.host, self.settings.port)
+            if health is None or before is None or health.faults != before.faults:
+                since = time.monotonic()
+            elif time.monotonic() - since > UNWELL_SECONDS:
+                return health
             if health is not None and (health.healthy or any(child.ended for child in self.children)):
                 return health
             time.sleep(0.02)
@@ -200,6 +207,7 @@ class Supervisor:
                 self._restart_nats("nats-server died")
             elif now >= self._nats_look and (why := self._ails()):
                 self._restart_nats(f"nats-server does not write any more ({why})")
+                self._ailments, self._nats_look = 0, time.monotonic() + HEAL_SECONDS
         for child in self.children:
             self._tend(child, now)
 
@@ -233,8 +241,9 @@ class Supervisor:
         elif not child.due:
             if now - child.started > STEADY_SECONDS:
                 child.backoff_seconds = BACKOFF_SECONDS
-            child.due = now + child.backoff_seconds
-            child.backoff_seconds = min(BACKOFF_SECONDS_MAX, 2 * child.backoff_seconds)
+            most = KILLED_SECONDS_MAX if code == -signal.SIGKILL else BACKOFF_SECONDS_MAX
+            child.due = now + min(most, child.backoff_seconds)
+            child.backoff_seconds = min(most, 2 * child.backoff_seconds)
             self._tell(f"the {child.name} died (exit code {code}); starting it again")
         elif now >= child.due:
             child.due = 0.0
