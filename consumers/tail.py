@@ -198,6 +198,11 @@ async def _watch(broker: NatsBroker, end: _End, silent_seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(silent_seconds / 2):
                 await end.stirred.wait()
+        task = asyncio.current_task()
+        if (
+            task is not None and task.cancelling()
+        ):  # Python 3.11 loses it where an answer comes at the same time
+            raise asyncio.CancelledError
         if end.failure is not None:
             raise end.failure
         if broker.connection.is_closed:
