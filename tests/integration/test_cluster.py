@@ -9,9 +9,10 @@ import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import nats.errors
@@ -22,21 +23,39 @@ from domain.errors import QudaoError
 from infra.append import Appender, Receipt
 from infra.connection import Connection
 from infra.durability import durability
-from infra.jetstream import LogUnreachableError, ask, connect
+from infra.jetstream import JetStreamError, LogUnreachableError, ask, connect
 from infra.message import Message
 from infra.monitoring import faults_of, servers
 from infra.reader import LogHoleError, Reader
-from infra.stream import STREAM, StreamError, create_stream, stream_state
+from infra.stream import STREAM, StreamError, StreamState, create_stream, stream_state
 from tests.lab.cluster import Cluster, Node
 from tests.lab.events import order
 from tests.lab.qudao import answer, eventually, qudao, up
 from tests.lab.site import site
 
+T = TypeVar("T")
 pytestmark = [
     pytest.mark.integration,
     # nats-py leaves a connection open that broke off while it was made.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+
+
+async def told(client: Connection) -> StreamState:
+    """What the log says of itself, once it has a leader that answers."""
+    return await patiently(lambda: stream_state(client))
+
+
+async def patiently(work: Callable[[], Awaitable[T]], seconds: float = 60) -> T:
+    """Ask again while nobody leads: after a start or a kill that takes a moment."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return await work()
+        except (LogUnreachableError, JetStreamError):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.2)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +70,7 @@ async def log(cluster: Cluster) -> AsyncIterator[Connection]:
     await asyncio.to_thread(cluster.await_well)
     client = await connect(cluster.url, "test")
     await without_log(client)
-    await create_stream(client, replicas=3)
+    await patiently(lambda: create_stream(client, replicas=3))
     yield client
     await client.close()
 
@@ -250,7 +269,7 @@ async def test_a_bit_flipped_on_one_replica_is_found_named_and_healed_as_it_says
 ) -> None:
     last = 20_000  # so many that the oldest block is not the last one
     await Appender(log).append(numbered(1, last))
-    created = (await stream_state(log)).created
+    created = (await told(log)).created
     leader = await leader_of(log, cluster)
     victim = next(node for node in cluster.nodes if node is not leader)
 
@@ -258,7 +277,7 @@ async def test_a_bit_flipped_on_one_replica_is_found_named_and_healed_as_it_says
     flip(victim)
     victim.start()
     cluster.await_well()
-    state = await stream_state(log)
+    state = await told(log)
     faults, _ = faults_of(await servers(cluster.monitor_urls, created), state)
     health = await asyncio.to_thread(health_on, cluster, tmp_path / "none.db")
     address = ("--nats", cluster.url, "--nats-monitor", ",".join(cluster.monitor_urls))
@@ -324,12 +343,12 @@ async def test_durability_counts_only_the_servers_that_hold_the_log(
 
 
 async def test_durability_of_three_copies_is_what_all_three_report(cluster: Cluster, log: Connection) -> None:
-    state = await stream_state(log)
+    state = await told(log)
     away, *_ = [node for node in cluster.nodes if node is not await leader_of(log, cluster)]
 
     whole_cluster = await durability(log, state, cluster.monitor_urls)
     away.kill()
-    without = await durability(log, await stream_state(log), cluster.monitor_urls)
+    without = await durability(log, await told(log), cluster.monitor_urls)
     _, warnings = faults_of(await servers(cluster.monitor_urls, state.created), state)
     away.start()
 
@@ -343,9 +362,13 @@ async def test_durability_of_three_copies_is_what_all_three_report(cluster: Clus
 async def test_three_copies_that_sync_now_and_then_are_a_quorum(tmp_path: Path) -> None:
     with Cluster(tmp_path, sync='"2m"') as lazy:
         client = await connect(lazy.url, "test")
-        three = await durability(client, await create_stream(client, replicas=3), lazy.monitor_urls)
+        three = await durability(
+            client, await patiently(lambda: create_stream(client, replicas=3)), lazy.monitor_urls
+        )
         await delete_stream(client)
-        one = await durability(client, await create_stream(client, replicas=1), lazy.monitor_urls)
+        one = await durability(
+            client, await patiently(lambda: create_stream(client, replicas=1)), lazy.monitor_urls
+        )
         await client.close()
 
     assert three.acknowledged_means == "quorum"
