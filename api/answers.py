@@ -152,7 +152,7 @@ def _addresses(
 
 def _why(query: bytes) -> str:
     """What leads from a row's address to why it says so, at the same moment."""
-    kept = [(name, value) for name, value in parameters(query) if name in ("valid_at", "known_at")]
+    kept = [(name, value) for name, value in parameters(query) if name in ("valid_at", "known_at", "without")]
     return f"/explain?{urlencode(kept)}" if kept else "/explain"
 
 

@@ -12,6 +12,7 @@ from litestar.exceptions import HTTPException
 
 from api.asking import Freshness, view_handlers
 from api.bodies import REQUEST_BYTES_MAX
+from api.commands import Commands, command_handlers
 from api.events import event_handlers
 from api.health import health_handler
 from api.index import Index
@@ -23,6 +24,7 @@ from api.problems import handle
 from api.reading import Opened
 from api.reference import reference_handlers
 from api.schemas import schema_handlers
+from api.simulating import simulation_handlers
 from api.views import FIXED_PATHS, views_of
 from domain.catalogue import Catalogue
 from infra.documents import ROWS
@@ -64,6 +66,8 @@ def create_app(
         [
             *view_handlers(views.values(), opened, freshness),
             *event_handlers(intake, index, link, views["events"], freshness),
+            *command_handlers(Commands(catalogue, opened, index, link, views, freshness)),
+            *simulation_handlers(opened, views["assessments"]),
             *schema_handlers(catalogue),
             *reference_handlers(views, catalogue, version),
             health_handler(link, opened, [INDEX, *[projection.name for projection in projections]]),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
+from typing import TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -12,6 +14,7 @@ from api.problems import AnyRequest, Problem
 from domain.catalogue import BODY_BYTES_MAX
 
 REQUEST_BYTES_MAX = 8_388_608
+COMMAND_BYTES_MAX = 65_536
 CHUNK_EVENTS_MAX = 1000
 CHUNK_BYTES_MAX = 4_194_304
 
@@ -20,6 +23,8 @@ EVENT = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 LINES = ("application/x-ndjson", "application/jsonl", "application/ndjson")
 TAKEN = (EVENT, BATCH, JSON, *LINES)
+
+T = TypeVar("T")
 
 
 def media_type(request: AnyRequest) -> str:
@@ -50,6 +55,18 @@ def elements(body: bytes) -> list[bytes]:
         return [bytes(raw) for raw in msgspec.json.decode(body, type=list[msgspec.Raw])]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem("bad_body", f"the body is no JSON array: {error}; nothing was taken") from None
+
+
+def read(body: bytes, type: type[T]) -> T:
+    """What is asked for, from its body; raises a problem that says what is wrong with it."""
+    try:
+        return msgspec.json.decode(body, type=type)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        said, _, where = str(error).partition(" - at `$")
+        named = re.search(r"(?:unknown|required) field `(\w+)`", said)
+        path = [where.rstrip("`").lstrip("."), named[1] if named else ""]
+        field = ".".join(filter(None, path)) or "(body)"
+        raise Problem("invalid", f"{field}: {said}", [(field, said)]) from None
 
 
 async def chunks(parts: AsyncIterator[bytes]) -> AsyncIterator[list[bytes | None]]:

@@ -7,14 +7,17 @@ from typing import Any
 
 import msgspec
 
+from api.commands import COMMAND, Decided
 from api.events import Answers, EventAnswer, ReceiptAnswer
 from api.explaining import Explanation
 from api.health import Health
 from api.intake import Entry
 from api.problems import MEDIA_TYPE, PROBLEMS, ProblemDocument
 from api.query import LIMIT_DEFAULT, LIMIT_MAX, PARAMETERS, ROW_PARAMETERS, WAIT_SECONDS_MAX, parameters_of
+from api.simulating import Simulated, Simulation
 from api.views import View
 from api.windows import WAYS
+from domain.assessment import PublishAssessment
 from domain.catalogue import FAMILIES, Catalogue
 
 Json = dict[str, Any]
@@ -24,6 +27,20 @@ _HEADERS = {
     "Qudao-At": "The instant the answer speaks of.",
     "ETag": "Send it as If-None-Match; 304 where nothing changed.",
 }
+_ANSWERS = (
+    *(
+        Answers,
+        Decided,
+        Entry,
+        EventAnswer,
+        Explanation,
+        Health,
+        ProblemDocument,
+        PublishAssessment,
+        ReceiptAnswer,
+    ),
+    *(Simulated, Simulation),
+)
 _ABOUT = (
     "The book of record of a distribution channel. Events go in at POST /events, every view is asked in the same "
     "small language: filters by field, from and to, under, sort, limit, cursor, sum, by and compare. Decimals are "
@@ -33,8 +50,7 @@ _ABOUT = (
 
 def document(views: Mapping[str, View], catalogue: Catalogue, version: str) -> Json:
     """The whole document."""
-    structs = (Answers, Entry, EventAnswer, Explanation, Health, ProblemDocument, ReceiptAnswer)
-    _, schemas = msgspec.json.schema_components(structs, ref_template=_REF)
+    _, schemas = msgspec.json.schema_components(_ANSWERS, ref_template=_REF)
     paths: Json = {}
     for view in views.values():
         _, nested = msgspec.json.schema_components(
@@ -43,7 +59,7 @@ def document(views: Mapping[str, View], catalogue: Catalogue, version: str) -> J
         schemas |= {name: _decimal_texts(schema) for name, schema in nested.items()}
         schemas[_name(view)] = row_schema(view)
         paths |= _view_paths(view)
-    for path, ways in (_event_paths(catalogue) | _fixed_paths()).items():
+    for path, ways in (_event_paths(catalogue) | _command_paths() | _fixed_paths()).items():
         paths[path] = paths.get(path, {}) | ways
     return {
         "openapi": "3.1.0",
@@ -145,7 +161,7 @@ def _of_a_row(view: View, name: str, summary: str, responses: Json) -> Json:
 
 
 def _can(view: View, name: str) -> bool:
-    return name not in ("valid_at", "known_at") or view.explained
+    return name not in ("valid_at", "known_at", "without") or view.explained
 
 
 def _filter(view: View, name: str) -> Json:
@@ -255,6 +271,40 @@ def _event_paths(catalogue: Catalogue) -> Json:
         "/events/{sequence}": _get("get_event", "One event as it is stored.", "EventAnswer", [sequence]),
         "/receipts": _get("get_receipts", "What became of an event.", "ReceiptAnswer", [*identity, *waits]),
     }
+
+
+def _command_paths() -> Json:
+    done = {
+        "201": "It is decided; Location is the address of the row.",
+        "200": "It was decided before, by the same command.",
+    }
+    answers = {
+        status: {"description": about, "content": {"application/json": {"schema": _ref("Decided")}}}
+        for status, about in done.items()
+    }
+    command = {
+        "operationId": COMMAND.replace("-", "_"),
+        "summary": "Publish a dealer's assessment, or restate one.",
+        "description": "409 `refused` says what to change, and under `between` what was decided meanwhile.",
+        "parameters": [],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": _ref("PublishAssessment")}},
+        },
+        "responses": {**answers, **_problems()},
+    }
+    simulation = {
+        "operationId": "simulate_assessments",
+        "summary": "Try another assessment policy on real periods, or leave events out.",
+        "description": "Nothing is stored. Of a large book, the past is tried for dealers that are named.",
+        "parameters": [],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": _ref("Simulation")}},
+        },
+        "responses": {**_ok(_ref("Simulated")), **_problems()},
+    }
+    return {f"/commands/{COMMAND}": {"post": command}, "/assessments/simulate": {"post": simulation}}
 
 
 def _get(operation: str, summary: str, schema: str, parameters: Iterable[Json]) -> Json:

@@ -49,7 +49,8 @@ class Replaying(Struct, frozen=True):
     @contextmanager
     def moment(self, reader: Reader, view: View, query: Query) -> Iterator[Reader]:
         """The moment a question is about: the live one, or one made of the events that bear on it."""
-        if query.known_at is None and (query.valid_at is None or view.computed is not None):
+        now = query.known_at is None and not query.without
+        if now and (query.valid_at is None or view.computed is not None):
             yield reader
             return
         with self.past(reader, view, query) as (past, events, there):
@@ -66,8 +67,7 @@ class Replaying(Struct, frozen=True):
         names = view.projections | view.tree if query.under is not None else view.projections
         if not view.explained:
             reason = f"{view.name} says what arrived and what became of it: there is nothing to fold again"
-            field = "known_at" if query.known_at is not None else "valid_at"
-            raise Problem("cannot_be_answered", reason, [(field, reason)])
+            raise Problem("cannot_be_answered", reason, [(_past_by(query), reason)])
         known = known_sequence(reader, query.known_at)
         # A computed view reckons what was true from all that is known; a stored one is what was stated by then.
         past = Past(
@@ -90,6 +90,8 @@ class Replaying(Struct, frozen=True):
         column = _EVENTS.c
         taken = sa.and_(column.status == "accepted", column.sequence <= known)
         where = [taken]
+        if query.without:
+            where.append(column.sequence.not_in(_taken(reader.connection, taken, query.without)))
         if INDEX not in names:  # else what is odd about any event at all is asked for
             kinds = frozenset[str]().union(*[self.projections[name].kinds for name in names])
             where.append(column.kind.in_([*sorted(kinds), VOID]))
@@ -105,9 +107,7 @@ class Replaying(Struct, frozen=True):
                 f"more than {EVENTS_MAX} events bear on it: name "
                 f"{' or '.join(name for name in ('dealer', 'location') if name in view.fields) or 'less'}"
             )
-            raise Problem(
-                "cannot_be_answered", reason, [("known_at" if query.known_at else "valid_at", reason)]
-            )
+            raise Problem("cannot_be_answered", reason, [(_past_by(query), reason)])
         statement = sa.select(column.sequence, column.recorded, column.family, column.dealer, column.body)
         for found in reader.connection.execute(statement.where(*where).order_by(column.sequence)):
             yield self.read(*found)
@@ -172,6 +172,25 @@ def known_sequence(reader: Reader, known_at: int | datetime | None) -> int:
         else:
             high = middle - 1
     return low
+
+
+def _past_by(query: Query) -> str:
+    """The parameter by which a question is about another time."""
+    if query.known_at is not None:
+        return "known_at"
+    return "without" if query.without else "valid_at"
+
+
+def _taken(
+    connection: sa.Connection, taken: sa.ColumnElement[bool], sequences: Sequence[int]
+) -> Sequence[int]:
+    """These sequences; raises a bad_parameter problem where one of them is no accepted event."""
+    column = _EVENTS.c
+    found = connection.execute(sa.select(column.sequence).where(taken, column.sequence.in_(sequences)))
+    if missing := sorted(set(sequences) - {sequence for (sequence,) in found}):
+        reason = f"no event is accepted at {', '.join(map(str, missing))}, as far as it is known"
+        raise Problem("bad_parameter", reason, [("without", reason)])
+    return sequences
 
 
 def _out_of_reach(reason: str) -> Problem:

@@ -33,6 +33,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "method_not_allowed": (405, "The address does not take this method"),
     "not_acceptable": (406, "None of the accepted media types can be given"),
     "conflict": (409, "The identity is taken by an event with other content"),
+    "refused": (409, "The command cannot be done as things stand"),
     "too_large": (413, "The request is too large"),
     "event_too_large": (413, "The event is larger than the log takes"),
     "unsupported_media_type": (415, "The body's media type is not taken here"),
@@ -42,6 +43,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "decision": (422, "A decision comes from a command, not from a publisher"),
     "unexpected": (500, "Something failed that should not"),
     "log_away": (503, "The log does not answer"),
+    "overtaken": (503, "Other decisions were always faster"),
     "not_yet": (503, "The answer does not reach so far yet"),
     "not_built": (503, "The view is not built yet"),
     "database_away": (503, "The database does not answer"),
@@ -53,6 +55,15 @@ class FieldProblem(Struct, frozen=True):
 
     field: str
     reason: str
+
+
+class Decision(Struct, frozen=True):
+    """A decision in the log."""
+
+    sequence: int
+    type: str
+    dealer: str
+    document: str
 
 
 class ProblemDocument(Struct, frozen=True, omit_defaults=True):
@@ -67,6 +78,7 @@ class ProblemDocument(Struct, frozen=True, omit_defaults=True):
     id: str = ""
     sequence: int = 0
     incident: str = ""
+    between: tuple[Decision, ...] = ()  # what was decided since who was refused looked
 
 
 class Problem(Exception):
@@ -82,13 +94,14 @@ class Problem(Exception):
         id: str = "",
         sequence: int = 0,
         incident: str = "",
+        between: Sequence[Decision] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         status, title = PROBLEMS[code]
         fields = tuple(FieldProblem(field, reason) for field, reason in errors)
         self.document = ProblemDocument(
-            f"/problems/{code}", title, status, detail, fields, source, id, sequence, incident
+            f"/problems/{code}", title, status, detail, fields, source, id, sequence, incident, tuple(between)
         )
         self.headers = dict(headers or {})
         if status == HTTPStatus.SERVICE_UNAVAILABLE:

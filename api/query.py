@@ -42,11 +42,12 @@ PARAMETERS = {
     "format": "json, csv or html, in place of an Accept header.",
     "valid_at": "As it was true at this instant.",
     "known_at": "As it was known at this instant, or at this sequence of the log.",
+    "without": "As if the events at these sequences, separated by commas, had never been: what would it be then?",
     "min_sequence": "Answer only once this sequence of the log is taken in.",
     "wait": f"Seconds to wait for min_sequence at most, up to {WAIT_SECONDS_MAX:g}; {WAIT_SECONDS:g} where left out.",
 }
 #: What a single row is asked with.
-ROW_PARAMETERS = ("format", "valid_at", "known_at", "min_sequence", "wait")
+ROW_PARAMETERS = ("format", "valid_at", "known_at", "without", "min_sequence", "wait")
 PREVIOUS, DIFFERENCE, RATIO = "_previous", "_difference", "_ratio"
 
 
@@ -76,6 +77,7 @@ class Query(Struct, frozen=True):
     format: str = ""
     valid_at: datetime | None = None
     known_at: int | datetime | None = None
+    without: tuple[int, ...] = ()
     min_sequence: int = 0
     wait_seconds: float = WAIT_SECONDS
 
@@ -147,6 +149,7 @@ class _Reading:
             format=self._one("format", _format, ""),
             valid_at=self._one("valid_at", read_instant, None),
             known_at=self._one("known_at", _known, None),
+            without=self._one("without", _sequences, ()),
             min_sequence=self._one("min_sequence", _sequence, 0),
             wait_seconds=self._one("wait", _wait, WAIT_SECONDS),
         )
@@ -245,6 +248,10 @@ def _sequence(said: str) -> int:
     if (found := read_integer(said)) < 0:
         raise ValueError("must not be negative")
     return found
+
+
+def _sequences(said: str) -> tuple[int, ...]:
+    return tuple([_sequence(one) for one in said.split(",")])
 
 
 def _wait(said: str) -> float:

@@ -36,6 +36,8 @@ def index_of(views: Mapping[str, View], version: str) -> Json:
         ],
         "addresses": {
             "/events": "POST events; GET the index of the log",
+            "/commands/publish-assessment": "POST a command: publish an assessment, or restate one",
+            "/assessments/simulate": "POST a policy to try, or events to leave out",
             "/receipts": "what became of an event, by source and id",
             "/schemas": "the event types",
             "/health": "whether all is well",

@@ -25,9 +25,32 @@ class _Items(msgspec.Struct):
     items: list[dict[str, Any]]
 
 
+class _Error(msgspec.Struct):
+    field: str
+    reason: str
+
+
+class _Decision(msgspec.Struct):
+    sequence: int
+    type: str
+    dealer: str
+
+
 class _Problem(msgspec.Struct):
     title: str = ""
     detail: str = ""
+    errors: tuple[_Error, ...] = ()
+    between: tuple[_Decision, ...] = ()
+
+
+def _refused(path: str, status: int, body: bytes) -> AskError:
+    problem = msgspec.json.decode(body, type=_Problem)
+    wrong = [f"{error.field}: {error.reason}" for error in problem.errors]
+    between = [f"{one.type} of {one.dealer} at sequence {one.sequence}" for one in problem.between]
+    lines = [problem.detail or problem.title or str(status), *wrong[1:]]
+    if between:
+        lines.append(f"decided meanwhile: {', '.join(between)}")
+    return AskError(f"the API refuses {path}: {'; '.join(lines)}")
 
 
 class Api:
@@ -41,8 +64,7 @@ class Api:
         """The rows of one page of a view, or of its sums."""
         status, body = self._get(f"/{view}?{urlencode(query)}")
         if status != http.client.OK:
-            problem = msgspec.json.decode(body, type=_Problem)
-            raise AskError(f"the API refuses /{view}: {problem.detail or problem.title or status}")
+            raise _refused(f"/{view}", status, body)
         return msgspec.json.decode(body, type=_Items).items
 
     def await_sequence(self, views: Sequence[str], sequence: int, seconds: float) -> None:
@@ -57,10 +79,23 @@ class Api:
                     )
                 time.sleep(0.1)
 
+    def send(self, path: str, body: bytes) -> bytes:
+        """What the service answers to JSON sent to an address. Raises AskError where it refuses."""
+        status, answer = self._ask("POST", path, body)
+        if status >= http.client.BAD_REQUEST:
+            raise _refused(path, status, answer)
+        return answer
+
     def _get(self, path: str) -> tuple[int, bytes]:
+        return self._ask("GET", path)
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(self._host, self._port, timeout=60)
+        headers = {"Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
         try:
-            connection.request("GET", path, headers={"Accept": "application/json"})
+            connection.request(method, path, body, headers)
             response = connection.getresponse()
             return response.status, response.read()
         except (OSError, http.client.HTTPException) as error:

@@ -26,6 +26,8 @@ COMMANDS = {
     "import": ("cli.import_command", "send the rows of CSV files as events, by a mapping file"),
     "project": ("cli.project", "run the projector alone"),
     "serve": ("cli.serve", "run the HTTP API alone"),
+    "command": ("cli.command", "decide: publish an assessment, or restate one"),
+    "simulate": ("cli.simulate", "try another assessment policy on real periods, or leave events out"),
     "rebuild": ("cli.rebuild", "build projections anew beside the ones that serve, then switch"),
     "status": ("cli.status", "say how far every projection is, and how the log stands"),
     "verify": ("cli.verify", "read the whole log again: whole, and what was folded, or where it is not"),

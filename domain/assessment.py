@@ -1,53 +1,124 @@
-"""How a card scores a dealer (考核, domain.md §3.13): pure, exact, and open to the last point."""
+"""Assessments as decisions (考核): a card is published as it was known, and restated where later facts move it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from decimal import ROUND_HALF_EVEN, Decimal
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, time
+from decimal import Decimal
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from domain.numbers import ZERO, portion, text
-from domain.policies import Card, Criterion
+from domain.calendar import Instant, Window, business_day
+from domain.catalogue import fact
+from domain.envelope import Payload
+from domain.errors import QudaoError
+from domain.identifiers import Id
+from domain.numbers import ZERO, exact_fields, plain
+from domain.periods import Period, period_of
+from domain.scoring import Deducted, Judged
+from domain.texts import Code, Reference, Text
 
-ONE, HUNDRED = Decimal(1), Decimal(100)
-_CENTS = Decimal("0.01")
-
-NO_DATA = "no data"
-NO_GRADE = "暫不評級"
-
-
-class Figure(Struct, frozen=True, gc=False):
-    """What the log says of one criterion: `part` of `whole`, or a number of cases with no whole."""
-
-    part: Decimal
-    whole: Decimal | None = None
+LogSequence = Annotated[int, Meta(ge=0, description="A sequence of the log.")]
 
 
-class Judged(Struct, frozen=True, gc=False):
-    """One criterion of one dealer: what it was judged by, and what it earned."""
-
-    code: str
-    figure: str
-    points: Decimal
-    part: Decimal | None = None
-    whole: Decimal | None = None
-    earned: Decimal | None = None  # None: it cannot be judged, and its weight goes to the others
-    reason: str = ""
+LATE_MAX = 500  # facts that one restatement names: an event has its size
 
 
-class Deducted(Struct, frozen=True, gc=False):
-    """Points taken off for cases."""
+class AssessedPeriod(Window, frozen=True, kw_only=True, gc=False):
+    """A year, quarter or month: 2026, 2026-Q1, 2026-03."""
 
-    code: str
-    figure: str
-    cases: Decimal
-    points: Decimal
+    name: Code
 
 
-class Scored(Struct, frozen=True, gc=False):
-    """A card filled in. `score` is rounded to 2 places, half to even; grades go by what it was before."""
+class Moved(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """By how much one criterion was moved: what was found, what of, and the points earned."""
 
+    code: Code
+    part: Decimal = ZERO
+    whole: Decimal = ZERO
+    earned: Decimal = ZERO
+
+
+class LateFact(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """An event that was not known when an assessment was published, and what it moved."""
+
+    sequence: LogSequence
+    event: Reference
+    type: Code
+    score: Annotated[Decimal, Meta(description="By how much it moved the score.")] | None = None
+    moved: Annotated[tuple[Moved, ...], Meta(max_length=200)] = ()
+
+
+@fact("assessment.published.v1", families=("decisions",))
+class AssessmentPublished(Payload, frozen=True, kw_only=True):
+    """A dealer is told its card, as it is at `valid_at` by what is known at `cutoff_sequence`."""
+
+    assessment: Id
+    dealer: Id
+    period: AssessedPeriod
+    policy: Id
+    version: Id
+    valid_at: Instant
+    cutoff_sequence: LogSequence
+    state_sequence: Annotated[int, Meta(ge=0, description="How far the log was known to who decided.")]
+    criteria: Annotated[tuple[Judged, ...], Meta(max_length=200)]
+    deductions: Annotated[tuple[Deducted, ...], Meta(max_length=200)] = ()
+    score: Decimal | None = None
+    grade: Code
+    coverage: Decimal
+    supersedes: Id | None = None
+    because: Annotated[tuple[LateFact, ...], Meta(max_length=LATE_MAX)] = ()
+    reason: Text | None = None
+
+    def __post_init__(self) -> None:
+        exact_fields(self, "score", "coverage", least=ZERO)
+
+
+class PublishAssessment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Publish a dealer's card of a period as it is known now, or was by `cutoff_sequence`.
+
+    `policy` is named where several cards rule; `supersedes` names the assessment that is restated. Sent again under
+    the same `id` (left out: with the same content) it has no second effect. A refusal names the decisions made since
+    `state_sequence` (left out: since the command came).
+    """
+
+    id: Id | None = None
+    dealer: Id
+    period: Annotated[Code, Meta(description="2026, 2026-Q1 or 2026-03")]
+    by: Annotated[Id, Meta(description="Who decides.")]
+    policy: Id | None = None
+    assessment: Annotated[Id, Meta(description="Its id; left out, that of the command.")] | None = None
+    supersedes: Id | None = None
+    cutoff_sequence: LogSequence | None = None
+    state_sequence: (
+        Annotated[int, Meta(ge=0, description="The Qudao-Sequence of what was looked at.")] | None
+    ) = None
+    reason: Text | None = None
+
+
+class Published(Struct, frozen=True):
+    """What decisions know of one assessment that was published."""
+
+    assessment: str
+    period: str
+    policy: str
+    version: str
+    valid_at: datetime
+    cutoff_sequence: int
+    score: Decimal | None
+    grade: str
+    criteria: tuple[Judged, ...]
+    deductions: tuple[Deducted, ...]
+    superseded_by: str
+
+
+class CardFilled(Struct, frozen=True):
+    """A dealer's card by one policy at the moment that is decided upon."""
+
+    policy: str
+    version: str
+    ruling: bool  # in force when the period ended
     score: Decimal | None
     grade: str
     coverage: Decimal
@@ -55,90 +126,133 @@ class Scored(Struct, frozen=True, gc=False):
     deductions: tuple[Deducted, ...]
 
 
-def score(card: Card, figures: Mapping[str, Figure], given: Mapping[str, Decimal | str]) -> Scored:
-    """Fill in a card from figures by name, and what persons gave by criterion: a value of 100, or a grade.
+class RefusedError(QudaoError):
+    """The command cannot be done as things stand; `field` is what to change in it."""
 
-    Where the log has no figure, the value that a person entered for the criterion is taken.
+    code = "refused"
 
-    score = 100 × Σ earned ÷ Σ points judged − Σ deductions, within 0 and 100. A figure that is not there is not
-    judged; under the card's least coverage there is neither score nor grade.
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.field = field
+
+
+def restated(command: PublishAssessment, published: Sequence[Published]) -> Published | None:
+    """The assessment that a command restates; raises RefusedError where there is none such, or it is no more."""
+    if command.supersedes is None:
+        return None
+    found = next((one for one in published if one.assessment == command.supersedes), None)
+    if found is None:
+        raise RefusedError("supersedes", f"{command.dealer} has no assessment {command.supersedes}")
+    if found.period != command.period or command.policy not in (None, found.policy):
+        raise RefusedError(
+            "supersedes", f"{found.assessment} is of {found.period} under {found.policy}: restate it as that"
+        )
+    if found.superseded_by:
+        raise RefusedError(
+            "supersedes", f"{found.assessment} is superseded by {found.superseded_by}: restate that one"
+        )
+    return found
+
+
+def decide(
+    command: PublishAssessment,
+    *,
+    id: str,
+    now: datetime,
+    state_sequence: int,
+    published: Sequence[Published],
+    cards: Sequence[CardFilled],
+    because: Iterable[LateFact] = (),
+) -> AssessmentPublished:
+    """The assessment to publish. `cards` are the dealer's at `now`, or at the instant of what is restated.
+
+    Raises RefusedError: the period is not over, no card or several, published already, or nothing differs.
     """
-    judged = tuple([_judge(criterion, figures, given) for criterion in card.criteria])
-    whole = sum([one.points for one in judged], ZERO)
-    available = sum([one.points for one in judged if one.earned is not None], ZERO)
-    coverage = portion(available, ONE, whole) if whole else ZERO
-    deductions = tuple(
-        [
-            Deducted(d.code, d.figure, figures[d.figure].part, min(d.each * figures[d.figure].part, d.most))
-            for d in card.deductions
-            if d.figure in figures and figures[d.figure].part
-        ]
-    )
-    if not available or coverage < card.coverage_least:
-        return Scored(None, NO_GRADE, coverage, judged, deductions)
-    earned = sum([one.earned for one in judged if one.earned is not None], ZERO)
-    total = portion(HUNDRED, earned, available) - sum([d.points for d in deductions], ZERO)
-    total = max(ZERO, min(HUNDRED, total))
-    return Scored(
-        total.quantize(_CENTS, ROUND_HALF_EVEN), grade_of(card, total), coverage, judged, deductions
-    )
-
-
-def grade_of(card: Card, total: Decimal) -> str:
-    """The first grade whose least score is reached: 100 is the top grade's, and nothing falls between two."""
-    for grade, least in sorted(card.grades, key=lambda pair: pair[1], reverse=True):
-        if total >= least:
-            return grade
-    return ""
-
-
-def _judge(criterion: Criterion, figures: Mapping[str, Figure], given: Mapping[str, Decimal | str]) -> Judged:
-    blank = Judged(criterion.code, criterion.figure, criterion.points)
-    if criterion.way == "manual":
-        return _by_hand(criterion, blank, given.get(criterion.code))
-    figure, said = figures.get(criterion.figure), given.get(criterion.code)
-    if figure is None and isinstance(said, Decimal):
-        figure = Figure(said, ONE)
-    if figure is None:
-        return _with(blank, None, NO_DATA)
-    whole = criterion.target if criterion.target is not None else figure.whole
-    if criterion.way == "count_down":
-        left = max(ZERO, criterion.points - criterion.step * figure.part)
-        seen = Judged(criterion.code, criterion.figure, criterion.points, _short(figure.part))
-        return _with(seen, left)
-    if not whole:
-        return _with(blank, None, "there was nothing to compare with")
-    reached = portion(figure.part, ONE, whole)
-    seen = Judged(criterion.code, criterion.figure, criterion.points, _short(figure.part), _short(whole))
-    if criterion.way == "ratio":
-        if criterion.floor is not None and reached < criterion.floor:
-            return _with(seen, ZERO)
-        if figure.part >= whole:
-            return _with(seen, criterion.points)
-        return _with(seen, max(ZERO, portion(criterion.points, figure.part, whole)))
-    if criterion.way == "band":
-        share = next((s for most, s in criterion.bands if reached <= most), ZERO)
-        return _with(seen, portion(criterion.points, share, HUNDRED))
-    return _with(seen, None, f"the card names an unknown way: {criterion.way}")
-
-
-def _by_hand(criterion: Criterion, blank: Judged, said: Decimal | str | None) -> Judged:
-    if said is None:
-        return _with(blank, None, "nobody has said")
-    share = criterion.grades.get(said) if isinstance(said, str) else said
-    if share is None:
-        return _with(blank, None, f"the card does not know the grade {said}")
-    share = max(ZERO, min(HUNDRED, share))
-    judged = Judged(criterion.code, criterion.figure, criterion.points, share, HUNDRED)
-    return _with(judged, portion(criterion.points, share, HUNDRED))
-
-
-def _with(judged: Judged, earned: Decimal | None, reason: str = "") -> Judged:
-    return Judged(
-        judged.code, judged.figure, judged.points, judged.part, judged.whole, _short(earned), reason
+    period = _over(command, now)
+    old = restated(command, published)
+    card = _card(command, old, cards)
+    for one in published:
+        if one.assessment == (command.assessment or id):
+            raise RefusedError("assessment", f"{one.assessment} is published already: give another id")
+        if old is None and (one.period, one.policy) == (period.name, card.policy) and not one.superseded_by:
+            raise RefusedError(
+                "supersedes",
+                f"{one.period} under {one.policy} is published as {one.assessment}: restate it, naming it here",
+            )
+    if old is not None and _same(old, card):
+        raise RefusedError("supersedes", f"nothing that became known since moves {old.assessment}")
+    return AssessmentPublished(
+        assessment=command.assessment or id,
+        dealer=command.dealer,
+        period=AssessedPeriod(
+            name=period.name,
+            from_=datetime.combine(period.from_day, time(), UTC),
+            to=datetime.combine(period.to_day, time(), UTC),
+        ),
+        policy=card.policy,
+        version=card.version,
+        valid_at=now if old is None else old.valid_at,
+        cutoff_sequence=state_sequence if command.cutoff_sequence is None else command.cutoff_sequence,
+        state_sequence=state_sequence,
+        criteria=card.criteria,
+        deductions=card.deductions,
+        score=card.score,
+        grade=card.grade,
+        coverage=card.coverage,
+        supersedes=command.supersedes,
+        because=tuple(because),
+        reason=command.reason,
     )
 
 
-def _short(value: Decimal | None) -> Decimal | None:
-    """Without trailing zeros, as every decimal is shown: within a card nothing else takes them off."""
-    return None if value is None else Decimal(text(value))
+def _over(command: PublishAssessment, now: datetime) -> Period:
+    period = period_of(command.period)
+    if period is None:
+        raise RefusedError("period", f"{command.period} is no year, quarter or month: 2026, 2026-Q1, 2026-03")
+    if business_day(now) < period.to_day:
+        raise RefusedError("period", f"{period.name} goes on until {period.to_day}: it can be published then")
+    return period
+
+
+def _card(command: PublishAssessment, old: Published | None, cards: Sequence[CardFilled]) -> CardFilled:
+    wanted = old.policy if old is not None else command.policy
+    found = [card for card in cards if card.ruling and wanted in (None, card.policy)]
+    if not found:
+        there = ", ".join(card.policy for card in cards if card.ruling)
+        raise RefusedError(
+            "policy" if there else "dealer",
+            f"{wanted} does not rule {command.period}; there are: {there}"
+            if there
+            else f"nothing is known of {command.dealer} in {command.period}: there is no card to publish",
+        )
+    if len(found) > 1:
+        raise RefusedError("policy", f"name one of {', '.join(card.policy for card in found)}")
+    return found[0]
+
+
+def _same(old: Published, card: CardFilled) -> bool:
+    """Whether a card says what was published."""
+    return (old.version, old.score, old.grade, old.criteria, old.deductions) == (
+        card.version,
+        card.score,
+        card.grade,
+        card.criteria,
+        card.deductions,
+    )
+
+
+def moved(before: Iterable[Judged], after: Iterable[Judged]) -> tuple[Moved, ...]:
+    """How the criteria of one card differ; what is null counts as nothing, as in every explanation."""
+    held = {one.code: one for one in before}
+    found = []
+    for new in after:
+        old = held.get(new.code, Judged(new.code, new.figure, new.points))
+        one = Moved(
+            code=new.code,
+            part=plain((new.part or ZERO) - (old.part or ZERO)),
+            whole=plain((new.whole or ZERO) - (old.whole or ZERO)),
+            earned=plain((new.earned or ZERO) - (old.earned or ZERO)),
+        )
+        if one.part or one.whole or one.earned:
+            found.append(one)
+    return tuple(found)

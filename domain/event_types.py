@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from domain import (
+    assessment,
     contracts,
     corrections,
     dealers,
@@ -29,6 +30,7 @@ MODULES = (
     field,
     promotions,
     plans,
+    assessment,
     corrections,
 )
 

@@ -76,6 +76,11 @@ def text(value: Decimal) -> str:
     return written
 
 
+def plain(value: Decimal) -> Decimal:
+    """The same decimal with the digits of its canonical text: what is encoded without a column's help."""
+    return Decimal(text(value))
+
+
 def scaled(value: Decimal) -> int:
     """The value in millionths, exactly. Raises OverflowError for what 64 bits or 6 places do not hold."""
     if not value:

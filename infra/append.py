@@ -58,7 +58,9 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     duplicate: bool
 
 
-class _Answer(msgspec.Struct):
+class Answer(msgspec.Struct):
+    """What the log says to a message: where it stands, or why it does not."""
+
     stream: str = ""
     seq: int = 0
     duplicate: bool = False
@@ -196,7 +198,7 @@ class Appender:
             )
         except nats.errors.Error:
             return None
-        answer = msgspec.json.decode(reply.data, type=_Answer)
+        answer = msgspec.json.decode(reply.data, type=Answer)
         if answer.error is not None or answer.count != len(messages):
             return None
         return [Receipt(sequence, False) for sequence in range(answer.seq - answer.count + 1, answer.seq + 1)]
@@ -234,7 +236,7 @@ class Appender:
             return AppendUnknownError("the log did not answer: send the same event again, under the same id")
         except nats.errors.Error as error:
             return LogUnreachableError(f"the event could not be sent: {error}")
-        answer = msgspec.json.decode(reply.data, type=_Answer)
+        answer = msgspec.json.decode(reply.data, type=Answer)
         if answer.error is None:
             if answer.stream != STREAM:
                 return LogUnreachableError(f"{message.subject} is taken by the stream {answer.stream}")

@@ -7,10 +7,10 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from domain.assessment import Figure
 from domain.calendar import business_day
 from domain.numbers import ZERO, portion
 from domain.otif import BUILT_IN, DEFAULT, judge
+from domain.scoring import Figure
 from projections.conduct import COUNTS, ConductDay
 from projections.fulfilments import Fulfilment
 from projections.ledger import Payment

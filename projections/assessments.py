@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from msgspec import Struct
-
-from domain.assessment import Deducted, Judged, score
 from domain.calendar import business_day
 from domain.numbers import ZERO
+from domain.periods import Period, period_of, quarters
 from domain.policies import ASSESSMENT, DEFAULT_CARD, Card, Policy, card_of, in_force
+from domain.scoring import Deducted, Judged, score
 from projections.assessment_figures import Filters, figures_of, of_dealers
 from projections.conduct import CONDUCT, ConductDay, GivenMark, fold, keys
 from projections.contracts import Contract
@@ -47,37 +45,7 @@ class Assessment(Row):
     deductions: tuple[Deducted, ...] = ()
 
 
-class Period(Struct, frozen=True, gc=False):
-    """A period with its name; [from_day, to_day)."""
-
-    name: str
-    from_day: date
-    to_day: date
-
-
-def period_of(name: str) -> Period | None:
-    """The year, quarter or month of a name: 2026, 2026-Q1, 2026-03."""
-    match = re.fullmatch(r"(\d{4})(?:-(?:Q([1-4])|(0[1-9]|1[0-2])))?", name)
-    if match is None or int(match[1]) < 1:
-        return None
-    year, months = int(match[1]), 12
-    month = 1
-    if match[2]:
-        month, months = 3 * int(match[2]) - 2, 3
-    elif match[3]:
-        month, months = int(match[3]), 1
-    end = month + months
-    if year == 9999 and end > 12:
-        return None
-    return Period(name, date(year, month, 1), date(year + (end > 12), end - 12 if end > 12 else end, 1))
-
-
-def quarters(day: date) -> list[Period]:
-    """The quarter before a day's, and the day's own."""
-    now = f"{day.year}-Q{(day.month + 2) // 3}"
-    first = date(day.year, 3 * ((day.month - 1) // 3) + 1, 1) - timedelta(days=1)
-    names = [f"{first.year}-Q{(first.month + 2) // 3}", now]
-    return [found for name in names if (found := period_of(name)) is not None]
+Ruling = tuple[Policy, Card, bool]  # and whether it is a what-if: it was not in force when the period ended
 
 
 def assessments(tables: Tables, at: datetime, filters: Filters) -> Iterator[Assessment]:
@@ -85,34 +53,43 @@ def assessments(tables: Tables, at: datetime, filters: Filters) -> Iterator[Asse
 
     Dealers that did nothing in a period and were under no contract have no card.
     """
-    if "period" in filters:
-        periods = [found for name in filters["period"] if (found := period_of(name)) is not None]
-    else:
-        periods = quarters(business_day(at))
     policies = published(tables)
+    for period in periods_of(at, filters.get("period")):
+        cards = cards_of(policies, period, at, filters.get("policy"))
+        yield from filled(tables, period, at, filters, cards)
+
+
+def periods_of(at: datetime, names: Sequence[str] | None) -> list[Period]:
+    """The periods of these names; without any, the quarter before an instant and its own."""
+    if names is None:
+        return quarters(business_day(at))
+    return [found for name in names if (found := period_of(name)) is not None]
+
+
+def filled(
+    tables: Tables, period: Period, at: datetime, filters: Filters, cards: Iterable[Ruling]
+) -> Iterator[Assessment]:
+    """Each of these cards for every dealer that has something to be judged by in a period."""
     states = {s.dealer: s.name for s in tables.select(DealerState, **of_dealers(filters))}
-    contracts = list(tables.select(Contract, **of_dealers(filters)))
-    for period in periods:
-        figures = figures_of(tables, (period.from_day, period.to_day), at, filters, states)
-        given = _given(tables, period, filters)
-        contracted = {
-            c.dealer for c in contracts if c.from_day < period.to_day and period.from_day < c.to_day
-        }
-        dealers = sorted(figures.keys() | given.keys() | contracted)
-        for policy, card, what_if in _cards(policies, period, at, filters.get("policy")):
-            for dealer in dealers:
-                filled = score(card, figures.get(dealer, {}), given.get(dealer, {}))
-                row = Assessment(dealer, period.name, policy.policy, policy.version, states.get(dealer, ""))
-                row.from_day, row.to_day, row.what_if = period.from_day, period.to_day, what_if
-                row.contracted = dealer in contracted
-                row.score, row.grade, row.coverage = filled.score, filled.grade, filled.coverage
-                row.criteria, row.deductions = filled.criteria, filled.deductions
-                yield row
+    contracts = tables.select(Contract, **of_dealers(filters))
+    contracted = {c.dealer for c in contracts if c.from_day < period.to_day and period.from_day < c.to_day}
+    figures = figures_of(tables, (period.from_day, period.to_day), at, filters, states)
+    given = _given(tables, period, filters)
+    dealers = sorted(figures.keys() | given.keys() | contracted)
+    for policy, card, what_if in cards:
+        for dealer in dealers:
+            found = score(card, figures.get(dealer, {}), given.get(dealer, {}))
+            row = Assessment(dealer, period.name, policy.policy, policy.version, states.get(dealer, ""))
+            row.from_day, row.to_day, row.what_if = period.from_day, period.to_day, what_if
+            row.contracted = dealer in contracted
+            row.score, row.grade, row.coverage = found.score, found.grade, found.coverage
+            row.criteria, row.deductions = found.criteria, found.deductions
+            yield row
 
 
-def _cards(
+def cards_of(
     policies: Sequence[Policy], period: Period, at: datetime, asked: Sequence[str] | None
-) -> Iterator[tuple[Policy, Card, bool]]:
+) -> Iterator[Ruling]:
     """The cards of a period: the company's own in force on its last day, else the built-in one.
 
     One that is asked for by name and was not in force then is answered by its newest version, as a what-if.

@@ -11,8 +11,9 @@ from msgspec import Struct
 
 from domain.calendar import business_day
 from domain.numbers import ZERO
+from domain.periods import quarters
 from projections.assessment_figures import of_dealers
-from projections.assessments import Assessment, assessments, quarters
+from projections.assessments import Assessment, assessments
 from projections.rows import Tables
 from projections.target_plans import TargetPlan
 from projections.targets import ratio, targets

@@ -9,6 +9,7 @@ from projections.parties import PARTIES
 from projections.policies import POLICIES
 from projections.projection import Projection
 from projections.promotions import PROMOTIONS
+from projections.published_assessments import PUBLISHED_ASSESSMENTS
 from projections.receivables import RECEIVABLES
 from projections.sales import SALES
 from projections.stock import STOCK
@@ -25,4 +26,5 @@ PROJECTIONS: tuple[Projection, ...] = (
     RECEIVABLES,
     TARGETS,
     ASSESSMENTS,
+    PUBLISHED_ASSESSMENTS,
 )

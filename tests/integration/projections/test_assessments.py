@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from projections.assessments import ASSESSMENTS, Assessment, assessments, period_of, quarters
+from domain.periods import period_of, quarters
+from projections.assessments import ASSESSMENTS, Assessment, assessments
 from projections.conduct import ConductDay, GivenMark
 from tests.lab.book import LATER, Book, book
 from tests.lab.databases import Databases, Where

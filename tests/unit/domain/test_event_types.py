@@ -96,6 +96,7 @@ def test_only_commands_publish_what_only_a_command_may_decide() -> None:
     decided = {name for name, entry in CATALOGUE.types.items() if entry.families == ("decisions",)}
 
     assert decided == {
+        "assessment.published.v1",
         "dealer.admitted.v1",
         "dealer.declined.v1",
         "violation.confirmed.v1",

@@ -7,8 +7,8 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.assessment import NO_GRADE, Figure, score
 from domain.policies import ASSESSMENT, BUILT_IN, Card, Criterion, Deduction, card_of
+from domain.scoring import NO_GRADE, Figure, score
 
 D = Decimal
 LAW = settings(max_examples=30, derandomize=True, database=None, deadline=None)

@@ -1,0 +1,211 @@
+"""Trying another policy on real periods, or leaving events out: who would be assessed otherwise, and by how much."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated
+
+import msgspec
+from litestar import Response
+from litestar.handlers import HTTPRouteHandler, post
+from msgspec import Meta, Struct
+
+from api import bodies
+from api.answers import JSON
+from api.asking import now
+from api.moment import Moment
+from api.problems import AnyRequest, Problem
+from api.query import Query
+from api.reading import Opened, reached
+from api.views import Reader, View
+from domain.calendar import EPOCH, Instant
+from domain.identifiers import Id
+from domain.numbers import ZERO, plain
+from domain.periods import Period, period_of
+from domain.policies import ASSESSMENT, Card, Policy
+from domain.scoring import Deducted, Judged
+from domain.texts import Code
+from projections.assessments import Assessment, Ruling, cards_of, filled
+from projections.policies import published
+
+TRIED = "tried"  # the name of a card that is sent along
+CARDS_MAX = 10_000
+
+
+class Simulation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to try: `card` (the body of a policy of kind `assessment`) or the `policy` of a name, on whole periods.
+
+    `without` leaves events out, by sequence: what would these dealers' cards be if they had never been? `known_at` and
+    `valid_at` try it on what was known, or true, then.
+    """
+
+    periods: Annotated[tuple[Code, ...], Meta(min_length=1, max_length=60)]
+    card: Card | None = None
+    policy: Id | None = None
+    dealers: Annotated[tuple[Id, ...], Meta(max_length=1000)] = ()
+    without: Annotated[tuple[Annotated[int, Meta(ge=1)], ...], Meta(max_length=1000)] = ()
+    known_at: int | Instant | None = None
+    valid_at: Instant | None = None
+
+
+class Verdict(Struct, frozen=True):
+    """A card as far as it is compared."""
+
+    policy: str
+    version: str
+    score: Decimal | None
+    grade: str
+    coverage: Decimal
+    criteria: tuple[Judged, ...]
+    deductions: tuple[Deducted, ...]
+
+
+class Compared(Struct, frozen=True):
+    """A dealer's card as it is and as it would be. `difference`: of the scores, where there are both."""
+
+    dealer: str
+    name: str
+    period: str
+    now: Verdict
+    then: Verdict
+    difference: Decimal | None
+    grade_changes: bool
+
+
+class GradeCount(Struct, frozen=True):
+    """How many cards have a grade, and would have it."""
+
+    grade: str
+    now: int
+    then: int
+
+
+class Simulated(Struct, frozen=True):
+    """Every card that was compared, those that would change most first."""
+
+    sequence: int
+    at: datetime
+    compared: int
+    better: int
+    worse: int
+    grade_changes: int
+    grades: tuple[GradeCount, ...]
+    cards: tuple[Compared, ...]
+
+
+def simulate(opened: Opened, view: View, asked: Simulation, at: datetime) -> Simulated:
+    """Fill in the cards that rule and the ones to try, for the same dealers and periods."""
+    periods = [_period(name) for name in asked.periods]
+    if asked.card is None and asked.policy is None and not asked.without:
+        raise Problem(
+            "bad_parameter", "name what to try", [("card", "or `policy`, or `without`, is missing")]
+        )
+    if asked.card is not None and asked.policy is not None:
+        raise Problem("bad_parameter", "one at a time", [("policy", "leave it out where a `card` is sent")])
+    if asked.without and not asked.dealers:
+        raise Problem("bad_parameter", "of whom?", [("dealers", "name those that events are left out for")])
+    query = Query(
+        filters={"dealer": list(asked.dealers)} if asked.dealers else {},
+        known_at=asked.known_at,
+        valid_at=asked.valid_at,
+    )
+    at = asked.valid_at or at
+    then: dict[tuple[str, str], Assessment] = {}
+    with opened.reader() as reader:
+        sequence = reached(view, query, reader.positions) or 0
+        without = msgspec.structs.replace(query, without=asked.without)
+        with opened.replaying.moment(reader, view, query) as there:
+            found = list(_filled(there, view, query, periods, at, None))
+            if not asked.without:
+                then = _by_dealer(_filled(there, view, query, periods, at, asked))
+        if asked.without:
+            with opened.replaying.moment(reader, view, without) as there:
+                then = _by_dealer(_filled(there, view, query, periods, at, asked))
+    pairs = [(row, then[key]) for row in found if (key := (row.dealer, row.period)) in then]
+    return _together([_compared(*pair) for pair in pairs], sequence, at)
+
+
+def _period(name: str) -> Period:
+    if (found := period_of(name)) is None:
+        reason = f"{name} is no year, quarter or month: 2026, 2026-Q1, 2026-03"
+        raise Problem("bad_parameter", reason, [("periods", reason)])
+    return found
+
+
+def _filled(
+    there: Reader, view: View, query: Query, periods: Iterable[Period], at: datetime, tried: Simulation | None
+) -> Iterator[Assessment]:
+    for period in periods:
+        moment = Moment(there.connection, view.key)
+        rulings = list(_rulings(published(moment), period, at, tried))
+        yield from filled(moment, period, at, query.filters, rulings)
+
+
+def _rulings(
+    policies: Sequence[Policy], period: Period, at: datetime, tried: Simulation | None
+) -> Iterable[Ruling]:
+    """The cards that rule; the one to try instead."""
+    if tried is None or (tried.card is None and tried.policy is None):
+        return cards_of(policies, period, at, None)
+    if tried.card is not None:
+        return [(Policy(TRIED, ASSESSMENT, TRIED, EPOCH, {}), tried.card, True)]
+    found = list(cards_of(policies, period, at, [str(tried.policy)]))
+    if not found:
+        reason = f"there is no assessment policy {tried.policy}: GET /policies?kind=assessment has them"
+        raise Problem("bad_parameter", reason, [("policy", reason)])
+    return found
+
+
+def _by_dealer(rows: Iterable[Assessment]) -> dict[tuple[str, str], Assessment]:
+    found: dict[tuple[str, str], Assessment] = {}
+    for row in rows:
+        found.setdefault((row.dealer, row.period), row)
+    return found
+
+
+def _compared(before: Assessment, after: Assessment) -> Compared:
+    one, other = [msgspec.convert(row, Verdict, from_attributes=True) for row in (before, after)]
+    both = one.score is not None and other.score is not None
+    difference = plain((other.score or ZERO) - (one.score or ZERO)) if both else None
+    return Compared(
+        before.dealer, before.name, before.period, one, other, difference, one.grade != other.grade
+    )
+
+
+def _together(cards: list[Compared], sequence: int, at: datetime) -> Simulated:
+    if len(cards) > CARDS_MAX:
+        reason = f"{len(cards)} cards are more than {CARDS_MAX}: name fewer periods, or dealers"
+        raise Problem("cannot_be_answered", reason, [("periods", reason)])
+    now, then = Counter(card.now.grade for card in cards), Counter(card.then.grade for card in cards)
+    grades = [GradeCount(grade, now[grade], then[grade]) for grade in sorted(now | then)]
+    cards.sort(key=lambda c: (not c.grade_changes, -abs(c.difference or ZERO), c.period, c.dealer))
+    differences = [card.difference for card in cards if card.difference is not None]
+    return Simulated(
+        sequence,
+        at,
+        len(cards),
+        sum(difference > 0 for difference in differences),
+        sum(difference < 0 for difference in differences),
+        sum(card.grade_changes for card in cards),
+        tuple(grades),
+        tuple(cards),
+    )
+
+
+def simulation_handlers(opened: Opened, view: View) -> list[HTTPRouteHandler]:
+    """POST /assessments/simulate."""
+
+    @post("/assessments/simulate", name="simulate assessments", status_code=200)
+    async def ask(request: AnyRequest) -> Response[bytes]:
+        if bodies.media_type(request) != JSON:
+            raise Problem("unsupported_media_type", f"a simulation is {JSON}")
+        asked = bodies.read(await bodies.whole(request, bodies.COMMAND_BYTES_MAX), Simulation)
+        found = await asyncio.to_thread(simulate, opened, view, asked, now())
+        headers = {"Qudao-Sequence": str(found.sequence), "Cache-Control": "no-store"}
+        return Response(msgspec.json.encode(found), media_type=JSON, headers=headers)
+
+    return [ask]

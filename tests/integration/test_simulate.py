@@ -1,0 +1,173 @@
+"""Policies tried on a simulated year, and figures without given events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from itertools import islice
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from cli.simulation import events
+from domain.policies import BUILT_IN, card_of
+from infra.message import Message
+from tests.integration.test_past_asked import OF_A_DEALER, VIEWS
+from tests.lab.databases import Databases
+from tests.lab.folding import RECORDED
+from tests.lab.site import fold, site
+
+EVENTS = 4000
+PERIODS = ["2025-Q1", "2025-Q2"]
+D = Decimal
+
+
+@pytest.fixture(scope="module")
+def log() -> list[Message]:
+    return [
+        Message(number, RECORDED + number * 10**9, event.subject, event.body)
+        for number, event in enumerate(islice(events(7, events=EVENTS), EVENTS), 1)
+    ]
+
+
+class Asked:
+    """A service over a folded log, to be asked."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def get(self, path: str) -> Any:
+        response = self.client.get(path)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def simulate(self, **said: Any) -> tuple[int, Any]:
+        response = self.client.post("/assessments/simulate", json=said)
+        return response.status_code, response.json()
+
+
+@pytest.fixture(scope="module")
+def year(databases: Databases, log: list[Message]) -> Iterator[Asked]:
+    where = databases.new()
+    fold(where, log)
+    with site(where) as client:
+        yield Asked(client)
+
+
+def test_what_is_tried_is_what_the_view_answers_for_that_policy(year: Asked) -> None:
+    status, found = year.simulate(periods=PERIODS, policy="secondary-quarterly")
+
+    assert status == 200
+    assert found["compared"] > 20
+    for period in PERIODS:
+        for policy, side in (("pepsi-shanghai", "now"), ("secondary-quarterly", "then")):
+            rows = year.get(f"/assessments?period={period}&policy={policy}&limit=1000")["items"]
+            scores = {row["dealer"]: (row["score"], row["grade"]) for row in rows}
+            told = {
+                card["dealer"]: (card[side]["score"], card[side]["grade"])
+                for card in found["cards"]
+                if card["period"] == period
+            }
+            assert told == scores
+    assert found["grade_changes"] == sum(
+        card["now"]["grade"] != card["then"]["grade"] for card in found["cards"]
+    )
+    assert sum(one["now"] for one in found["grades"]) == found["compared"]
+
+
+def test_the_card_that_rules_changes_nothing_when_it_is_tried(year: Asked) -> None:
+    [ruling] = [card_of(policy) for policy in BUILT_IN if policy.policy == "pepsi-shanghai"]
+
+    _, found = year.simulate(periods=PERIODS, card=msgspec.to_builtins(ruling))
+
+    assert (found["better"], found["worse"], found["grade_changes"]) == (0, 0, 0)
+
+
+def test_another_card_says_who_would_change_grade_and_by_how_much(year: Asked) -> None:
+    card = {
+        "criteria": [{"code": "on_time", "figure": "on_time", "points": 100, "way": "ratio"}],
+        "grades": [["pass", "95"], ["fail", 0]],
+    }
+
+    _, found = year.simulate(periods=["2025"], card=card)
+
+    judged = [one for one in found["cards"] if one["difference"] is not None]
+    assert judged
+    for one in judged:
+        [on_time] = one["then"]["criteria"]
+        assert one["then"]["grade"] == ("pass" if D(one["then"]["score"]) >= 95 else "fail")
+        assert D(on_time["part"]) <= D(on_time["whole"])
+        assert D(one["difference"]) == D(one["then"]["score"]) - D(one["now"]["score"])
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_without_an_event_every_view_of_its_dealer_is_what_it_were_had_it_never_come(
+    databases: Databases, log: list[Message], year: Asked, number: int
+) -> None:
+    chance = Random(number)
+    rows = year.get("/events?status=accepted&family=orders&family=deliveries&family=field&limit=1000")[
+        "items"
+    ]
+    row = chance.choice(rows)
+    out = log[row["sequence"] - 1]
+    where = databases.new()
+    fold(where, [msgspec.structs.replace(m, body=b"{}") if m is out else m for m in log])
+    dealer = row["dealer"]
+
+    with site(where) as client:
+        other = Asked(client)
+        for view in chance.sample([v for v in OF_A_DEALER if v.name != "event_flags"], 12):
+            asked = f"/{view.name}?dealer={dealer}&limit=1000&valid_at=2025-12-31T00:00:00Z"
+
+            found = year.get(f"{asked}&without={out.sequence}")["items"]
+
+            assert found == other.get(asked + f"&known_at={len(log)}")["items"], view.name
+
+
+def test_an_appeal_is_decided_on_numbers(year: Asked) -> None:
+    dealer = next(
+        row["dealer"]
+        for row in year.get("/assessments?period=2025&limit=1000")["items"]
+        if D(row["criteria"][0]["part"] or 0) < D(row["criteria"][0]["whole"] or 0)
+    )
+    path = f"/assessments/{dealer}/2025/pepsi-shanghai"
+    effects = year.get(f"{path}/explain")["effects"]
+    worst = min(
+        (e for e in effects if "score" in e["changes"]), key=lambda e: D(e["changes"]["score"]["difference"])
+    )
+
+    _, found = year.simulate(periods=["2025"], dealers=[dealer], without=[worst["sequence"]])
+
+    [card] = found["cards"]
+    assert card["now"]["score"] == year.get(path)["score"]
+    assert card["then"]["score"] == year.get(f"{path}?without={worst['sequence']}")["score"]
+
+
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [
+        ({"periods": ["2025-Q1"]}, "card"),
+        ({"periods": ["soon"], "policy": "pepsi-shanghai"}, "periods"),
+        ({"periods": ["2025"], "policy": "nobody's"}, "policy"),
+        ({"periods": ["2025"], "without": [1]}, "dealers"),
+        ({"periods": ["2025"], "without": [999_999], "dealers": ["D"]}, "without"),
+        ({"periods": ["2025"], "card": {"criteria": [], "grade": 1}}, "card.grade"),
+        ({"periods": ["2025"], "card": {"criteria": [{"code": "x"}]}}, "card.criteria[0]"),
+    ],
+    ids=lambda said: str(said),
+)
+def test_what_cannot_be_tried_is_told_with_its_field(year: Asked, said: dict[str, Any], field: str) -> None:
+    status, problem = year.simulate(**said)
+
+    assert status in (400, 422)
+    assert field in json.dumps(problem["errors"])
+
+
+def test_views_that_are_not_folded_have_no_without(year: Asked) -> None:
+    response = year.client.get("/events?without=3")
+
+    assert response.status_code == 400
+    assert set(VIEWS["events"].fields)
