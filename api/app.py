@@ -20,11 +20,11 @@ from api.intake import Intake
 from api.link import APPEND_SECONDS, Link
 from api.metrics import Metrics, metrics_handler
 from api.past import Replaying
-from api.problems import handle
+from api.problems import AnyRequest, Problem, handle
 from api.reading import Opened
 from api.reference import reference_handlers
 from api.schemas import schema_handlers
-from api.simulating import simulation_handlers
+from api.simulating import SIMULATE, simulation_handlers
 from api.views import FIXED_PATHS, views_of
 from domain.catalogue import Catalogue
 from infra.documents import ROWS
@@ -41,7 +41,10 @@ def create_app(
     monitor_urls: Sequence[str] = (),
     append_seconds: float = APPEND_SECONDS,
 ) -> Litestar:
-    """The application over one database and one log; nothing is opened before it starts."""
+    """The application over one database and one log; nothing is opened before it starts.
+
+    Without an address of a log it only reads.
+    """
     opened = Opened(database_url, Replaying(catalogue, {p.name: p for p in projections}))
     link = Link(nats_url, monitor_urls, append_seconds=append_seconds)
     metrics = Metrics()
@@ -74,6 +77,7 @@ def create_app(
             metrics_handler(metrics, link, opened),
         ],
         lifespan=[lifespan],
+        before_request=None if nats_url else _only_read,
         exception_handlers={HTTPException: handle, Exception: handle},
         before_send=[metrics.count],
         request_max_body_size=REQUEST_BYTES_MAX,
@@ -83,6 +87,12 @@ def create_app(
         state=State({}),
         debug=False,
     )
+
+
+def _only_read(request: AnyRequest) -> None:
+    """Refuse what would be stored; a simulation stores nothing."""
+    if request.method == "POST" and request.url.path != SIMULATE:
+        raise Problem("read_only", "events and commands go to the service that has the log")
 
 
 def _version() -> str:

@@ -71,7 +71,7 @@ def _handlers(view: View, opened: Opened, freshness: Freshness) -> list[HTTPRout
     @get(f"/{view.name}", name=view.name)
     async def ask(request: AnyRequest) -> Response[bytes]:
         raw = request.scope["query_string"]
-        query = read_query(view, parameters(raw))
+        query = opened.meant(read_query(view, parameters(raw)))
         format = chosen(request.headers.get("accept"), query.format)
         await freshness.wait(view, query)
         page = await asyncio.to_thread(read_page, opened, view, query, now())
@@ -82,7 +82,7 @@ def _handlers(view: View, opened: Opened, freshness: Freshness) -> list[HTTPRout
     @get(f"/{view.name}/{segments}", name=f"{view.name} row")
     async def ask_row(request: AnyRequest) -> Response[bytes]:
         key = read_key(view, [str(request.path_params[f"key_{n}"]) for n, _ in enumerate(view.key)])
-        query = read_query(view, parameters(request.scope["query_string"]), one_row=True)
+        query = opened.meant(read_query(view, parameters(request.scope["query_string"]), one_row=True))
         format = chosen(request.headers.get("accept"), query.format)
         await freshness.wait(view, query)
         page = await asyncio.to_thread(read_row, opened, view, key, query, now())
@@ -93,7 +93,7 @@ def _handlers(view: View, opened: Opened, freshness: Freshness) -> list[HTTPRout
     @get(f"/{view.name}/{segments}/explain", name=f"{view.name} explained")
     async def ask_why(request: AnyRequest) -> Response[bytes]:
         key = read_key(view, [str(request.path_params[f"key_{n}"]) for n, _ in enumerate(view.key)])
-        query = read_query(view, parameters(request.scope["query_string"]), one_row=True)
+        query = opened.meant(read_query(view, parameters(request.scope["query_string"]), one_row=True))
         format = chosen(request.headers.get("accept"), query.format, (JSON, HTML))
         await freshness.wait(view, query)
         found = await asyncio.to_thread(explain, opened, view, key, query, now())

@@ -16,6 +16,7 @@ from api.problems import AnyRequest, Problem
 from api.reading import Opened
 from domain.errors import QudaoError
 from infra.database import BUILDING, LIVE, RETIRED, STOPPED, Position
+from infra.materialising import Moment
 from infra.monitoring import ServerState, faults_of
 from infra.stream import StreamState
 
@@ -65,6 +66,8 @@ async def health_of(link: Link, opened: Opened, wanted: Sequence[str]) -> Health
     positions: list[Position] = []
     try:
         positions = await asyncio.to_thread(opened.positions)
+        if (moment := await asyncio.to_thread(opened.moment)) is not None:
+            warnings.append(_told(moment))
     except (QudaoError, Problem) as error:
         faults.append(f"The database cannot be read: {error}.")
     serving = {p.projection for p in positions if p.status in (LIVE, STOPPED)}
@@ -112,6 +115,9 @@ async def _waiting_seconds(link: Link, sequences: set[int], last: int | None) ->
 
 
 async def _log(link: Link, faults: list[str], warnings: list[str]) -> tuple[StreamState | None, LogHealth]:
+    if link.absent:
+        warnings.append("This service only reads: what the log has beyond this database it does not know.")
+        return None, LogHealth(False)
     try:
         async with asyncio.timeout(ASK_SECONDS):
             state = await link.state()
@@ -139,6 +145,12 @@ async def _log(link: Link, faults: list[str], warnings: list[str]) -> tuple[Stre
         means.explanation,
         servers,
     )
+
+
+def _told(moment: Moment) -> str:
+    asked = "" if moment.valid_at is None else f", asked for {moment.valid_at.isoformat()}"
+    tried = f", with {', '.join(moment.policies)} put in to be tried" if moment.policies else ""
+    return f"This is the book as it was known at sequence {moment.known_at}{asked}{tried}."
 
 
 def _other_log(state: StreamState, positions: Sequence[Position]) -> list[str]:

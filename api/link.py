@@ -37,10 +37,15 @@ class Link:
         self._connecting: asyncio.Task[None] | None = None
         self._durability: Durability | None = None
         self._asked = 0.0
-        self._why = "not connected yet"
+        self.absent = not url  # a service that only reads what a database has
+        self._why = (
+            "this service only reads a database: the log is elsewhere" if self.absent else "not connected yet"
+        )
 
     async def start(self) -> None:
         """Begin to connect; returns at once."""
+        if self.absent:
+            return
         self._connecting = asyncio.create_task(self._connect())
 
     async def _connect(self) -> None:

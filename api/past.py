@@ -105,7 +105,8 @@ class Replaying(Struct, frozen=True):
         if _too_many(reader.connection, where):
             reason = (
                 f"more than {EVENTS_MAX} events bear on it: name "
-                f"{' or '.join(name for name in ('dealer', 'location') if name in view.fields) or 'less'}"
+                f"{' or '.join(name for name in ('dealer', 'location') if name in view.fields) or 'less'}, or make "
+                f"the moment: qudao replay --known-at {known} --into sqlite:///past.db"
             )
             raise Problem("cannot_be_answered", reason, [(_past_by(query), reason)])
         statement = sa.select(column.sequence, column.recorded, column.family, column.dealer, column.body)

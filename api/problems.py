@@ -27,6 +27,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "bad_cursor": (400, "The cursor is not one this query gave"),
     "cannot_be_answered": (400, "This view cannot be asked for another time"),
     "bad_body": (400, "The body is not what its media type says"),
+    "read_only": (403, "This service only reads"),
     "not_found": (404, "There is nothing under this address"),
     "no_such_row": (404, "There is no such row"),
     "not_seen": (404, "No event of this identity has been seen yet"),

@@ -23,6 +23,7 @@ from api.sums import coarsest, read_sums
 from api.tree import narrowed
 from api.views import Reader, View
 from infra.database import LIVE, STOPPED, Database, DatabaseError, Position
+from infra.materialising import Moment, beside, moment_of
 from infra.tables import SQLITE
 
 
@@ -37,27 +38,63 @@ class Page(Struct, frozen=True):
 
 
 class Opened:
-    """The database as the API reads it, opened when it can be; several threads may read at once."""
+    """The database as the API reads it, opened when it can be; several threads may read at once.
+
+    Where it is of a moment, questions that name no instant are of that one.
+    """
 
     def __init__(self, url: str, replaying: Replaying) -> None:
         self.url = url
         self.replaying = replaying
         self._database: Database | None = None
+        self._moment: Moment | None = None
+        self._beside: Database | None = None  # what was stated to be true by the instant of the moment
 
     @property
     def database(self) -> Database:
         """The database; raises DatabaseError where it cannot be opened (yet)."""
         if self._database is None:
             try:
-                self._database = Database(self.url, read_only=True)
+                database = Database(self.url, read_only=True)
+                self._moment = moment_of(database)
+                if self._moment is not None and self._moment.valid_at is not None:
+                    self._beside = Database(beside(self.url), read_only=True)
+                self._database = database
             except (sqlite3.Error, psycopg.Error) as error:
                 raise DatabaseError(f"the database cannot be opened: {error}") from error
         return self._database
 
+    def moment(self) -> Moment | None:
+        """What moment the database is of; None where it goes on."""
+        return self._moment if self.database is not None else None
+
+    def meant(self, query: Query) -> Query:
+        """The query with the instant of the moment, where it names none."""
+        moment = self.moment()
+        if moment is None or moment.valid_at is None or query.valid_at is not None:
+            return query
+        return msgspec.structs.replace(query, valid_at=moment.valid_at)
+
+    @contextmanager
+    def asked(self, view: View, query: Query) -> Iterator[Reader]:
+        """The database as a question means it: now, or the moment that is made of the events that bear on it."""
+        moment = self.moment()
+        plain = query.known_at is None and not query.without and view.computed is None
+        if moment is not None and self._beside is not None and plain and query.valid_at == moment.valid_at:
+            with self._read(self._beside) as reader:
+                yield reader
+            return
+        with self.reader() as reader, self.replaying.moment(reader, view, query) as there:
+            yield there
+
     @contextmanager
     def reader(self) -> Iterator[Reader]:
         """One moment of the database."""
-        database = self.database
+        with self._read(self.database) as reader:
+            yield reader
+
+    @contextmanager
+    def _read(self, database: Database) -> Iterator[Reader]:
         try:
             with database.engine.connect() as connection:
                 if database.dialect == SQLITE:
@@ -84,8 +121,9 @@ class Opened:
         return error
 
     def close(self) -> None:
-        if self._database is not None:
-            self._database.close()
+        for database in (self._database, self._beside):
+            if database is not None:
+                database.close()
 
 
 def _positions(connection: sa.Connection) -> list[Position]:
@@ -112,7 +150,7 @@ def reached(view: View, query: Query, positions: Sequence[Position]) -> int | No
 def read_page(opened: Opened, view: View, query: Query, now: datetime) -> Page:
     """Answer a query with a page of rows or of sums."""
     at = query.valid_at or now
-    with opened.reader() as now_there, opened.replaying.moment(now_there, view, query) as reader:
+    with opened.asked(view, query) as reader:
         sequence = reached(view, query, reader.positions) or 0
         query = narrowed(reader.connection, query)
         view = coarsest(view, query)
@@ -135,8 +173,7 @@ def read_row(opened: Opened, view: View, key: Sequence[Stored], query: Query, no
     filters = {name: [value] for name, value in zip(view.key, key, strict=True)}
     query = msgspec.structs.replace(query, filters=filters)
     with (
-        opened.reader() as now_there,
-        opened.replaying.moment(now_there, view, query) as reader,
+        opened.asked(view, query) as reader,
         rows_of(reader.connection, view, query, at) as (connection, meant),
     ):
         rows = connection.execute(_selected(meant, query, at).limit(1)).fetchall()

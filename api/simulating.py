@@ -34,6 +34,7 @@ from projections.policies import published
 
 TRIED = "tried"  # the name of a card that is sent along
 CARDS_MAX = 10_000
+SIMULATE = "/assessments/simulate"
 
 
 class Simulation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,12 +109,14 @@ def simulate(opened: Opened, view: View, asked: Simulation, at: datetime) -> Sim
         raise Problem("bad_parameter", "one at a time", [("policy", "leave it out where a `card` is sent")])
     if asked.without and not asked.dealers:
         raise Problem("bad_parameter", "of whom?", [("dealers", "name those that events are left out for")])
-    query = Query(
-        filters={"dealer": list(asked.dealers)} if asked.dealers else {},
-        known_at=asked.known_at,
-        valid_at=asked.valid_at,
+    query = opened.meant(
+        Query(
+            filters={"dealer": list(asked.dealers)} if asked.dealers else {},
+            known_at=asked.known_at,
+            valid_at=asked.valid_at,
+        )
     )
-    at = asked.valid_at or at
+    at = query.valid_at or at
     then: dict[tuple[str, str], Assessment] = {}
     with opened.reader() as reader:
         sequence = reached(view, query, reader.positions) or 0
@@ -199,7 +202,7 @@ def _together(cards: list[Compared], sequence: int, at: datetime) -> Simulated:
 def simulation_handlers(opened: Opened, view: View) -> list[HTTPRouteHandler]:
     """POST /assessments/simulate."""
 
-    @post("/assessments/simulate", name="simulate assessments", status_code=200)
+    @post(SIMULATE, name="simulate assessments", status_code=200)
     async def ask(request: AnyRequest) -> Response[bytes]:
         if bodies.media_type(request) != JSON:
             raise Problem("unsupported_media_type", f"a simulation is {JSON}")

@@ -34,6 +34,7 @@ COMMANDS = {
     "head": ("cli.head", "sign what the log is now, for somebody else to keep"),
     "backup": ("cli.backup", "copy the log into a new folder, while it goes on"),
     "restore": ("cli.restore", "put a copy of the log back where none is, and prove it"),
+    "replay": ("cli.replay", "fold the log up to a moment into a database of its own, to be asked"),
     "check": ("cli.check", "fold the log from zero beside and compare: equal, or which rows"),
 }
 

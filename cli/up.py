@@ -11,9 +11,12 @@ from pathlib import Path
 
 import msgspec
 
+from cli.opening import look_into_database
 from cli.stopping import until_stopped
 from cli.supervisor import Health, Supervisor
+from domain.event_types import CATALOGUE
 from infra.settings import Settings
+from projections.registry import PROJECTIONS
 
 log = logging.getLogger("qudao.up")
 
@@ -21,11 +24,18 @@ LOOK_SECONDS = 0.1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    del parser  # settings say all there is to say
+    """Settings say the rest."""
+    parser.add_argument(
+        "--read-only",
+        action="store_true",
+        help="only answer questions from the database that --database names, as `qudao replay` made it",
+    )
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Run everything until stopped; what is wrong at the start ends it with nothing left running."""
+    if arguments.read_only:
+        return _read_only(settings, as_json=arguments.json)
     began = time.monotonic()
     supervisor = Supervisor(settings, telling(arguments), child_flags(arguments))
     with until_stopped(supervisor.kill), supervisor:
@@ -35,6 +45,31 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         while True:
             supervisor.tend()
             time.sleep(LOOK_SECONDS)
+    return 0
+
+
+def _read_only(settings: Settings, *, as_json: bool) -> int:
+    """Serve a database in this process, without a log."""
+    from api.app import create_app  # slow to import, and nobody else here needs it
+    from api.server import listen, server_of
+
+    look_into_database(settings).close()
+    bound = listen(settings.host, settings.port)
+    try:
+        app = create_app(
+            database_url=settings.database_url, nats_url="", catalogue=CATALOGUE, projections=PROJECTIONS
+        )
+        url = f"http://{settings.host}:{bound.getsockname()[1]}"
+        if as_json:
+            ready = {"url": url, "database": settings.database_url, "processes": {}}
+            print(msgspec.json.encode(ready).decode(), flush=True)
+        else:
+            print(f"Qudao answers questions from {settings.database_url}; nothing is taken in.")
+            print(f"  API        {url}/   (reference: /docs, of what moment: /health)")
+            print("  stop       Ctrl-C", flush=True)
+        server_of(app).run(sockets=[bound])
+    finally:
+        bound.close()
     return 0
 
 

@@ -26,7 +26,7 @@ from infra.database import Database, Statement, physical
 from infra.message import Message
 from infra.tables import codec_of
 from infra.upserts import Upsert
-from projections.documents import Change, Document, document, document_key
+from projections.documents import Change, Document, document, document_key, true_by
 from projections.events import EventFlag, EventRow, Rejection
 from projections.flags import mark
 from projections.rows import TABLES
@@ -74,14 +74,24 @@ class Held(Struct, gc=False):
     current: Document | None
     size: int
 
-    def at(self, sequence: int) -> Document | None:
-        return document(self.key, [e.statement for e in self.entries if e.stands_at(sequence)])
+    def at(self, sequence: int, valid_at: datetime | None = None) -> Document | None:
+        standing = [e.statement for e in self.entries if e.stands_at(sequence)]
+        return document(self.key, standing if valid_at is None else true_by(standing, valid_at))
 
 
 class Documents:
     """The tables of one version of stage 0, as the projector that writes them sees them."""
 
-    def __init__(self, database: Database, catalogue: Catalogue, version: str, bytes_max: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        catalogue: Catalogue,
+        version: str,
+        bytes_max: int,
+        valid_at: datetime | None = None,
+    ) -> None:
+        """With `valid_at`, what was not true by then changes nothing."""
+        self._valid_at = valid_at
         self._database = database
         self._catalogue = catalogue
         self._bytes_max = bytes_max
@@ -206,10 +216,15 @@ class Documents:
         self._held[judged.where] = self._changed[judged.where] = held
         if toggles:
             return None
-        if before is None:
+        if self._valid_at is not None:
+            held.current = held.at(event.sequence, self._valid_at)
+            if _statements(before) == _statements(held.current):
+                return None
+        elif before is None:
             held.current = Document(*key, (event,))
         else:
             held.current = document(key, [*before.statements, event])
+        if before is not None:
             first = next((s for s in before.statements if s.type == event.type), None)
             if first is not None and first.event.source != event.event.source:
                 flag = (event.dealer, "restated_by_another_source", f"{key[0]}/{key[2]}")
@@ -241,8 +256,10 @@ class Documents:
             return target.sequence, None
         before = held.current
         held.entries[number] = Entry(entry.statement, (*entry.toggles, void.sequence))
-        held.current = held.at(void.sequence)
+        held.current = held.at(void.sequence, self._valid_at)
         self._changed[where] = held
+        if self._valid_at is not None and _statements(before) == _statements(held.current):
+            return target.sequence, None
         return target.sequence, Change(void, held.key[0], before, held.current)
 
     def _root(self, event: Recorded[Payload]) -> Recorded[Payload] | None:
@@ -378,7 +395,9 @@ class Documents:
                 entry.stands_at(event.sequence - 1) if about is not event else False
             ):
                 continue
-            changes.append(Change(event, held.key[0], held.at(event.sequence - 1), held.at(event.sequence)))
+            old, new = [held.at(number, self._valid_at) for number in (event.sequence - 1, event.sequence)]
+            if self._valid_at is None or _statements(old) != _statements(new):
+                changes.append(Change(event, held.key[0], old, new))
         return reached, changes
 
     # loading
@@ -428,7 +447,7 @@ class Documents:
         for where, statements in found.items():
             entries = [Entry(events[sequence], tuple(toggles)) for sequence, *toggles in statements]
             held = Held(document_key(entries[0].statement), entries, None, 600 * len(entries))
-            held.current = held.at(2**63)
+            held.current = held.at(2**63, self._valid_at)
             self._held[where] = held
             self._held_bytes += held.size
         self._absent |= missing - found.keys()
@@ -454,6 +473,10 @@ class Documents:
         ):
             subject = f"channel.{family}.{escape(dealer) if dealer else NO_DEALER}"
             yield self._catalogue.read(sequence, recorded_us * 1000, subject, body.encode())
+
+
+def _statements(of: Document | None) -> tuple[Recorded[Payload], ...]:
+    return of.statements if of is not None else ()
 
 
 def same_content(first: Envelope, second: Envelope) -> bool:

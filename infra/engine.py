@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from itertools import chain
 
 import msgspec
@@ -74,10 +75,13 @@ class Engine:
         *,
         rows_max: int = ROWS_MAX,
         events_max: int = EVENTS_MAX,
+        valid_at: datetime | None = None,
         writer: Callable[[Database], Writer] = Writer,
     ) -> None:
+        """With `valid_at` it makes a past: what was not true by then is not folded."""
         self.database = database
         self.log = log
+        self._valid_at = valid_at
         self._catalogue = catalogue
         self._projections = projections
         self._rows_max = rows_max
@@ -95,7 +99,7 @@ class Engine:
 
     def _open(self) -> None:
         Documents.create(self.database, self.version)
-        self._documents = Documents(self.database, self._catalogue, self.version, BYTES_MAX)
+        self._documents = Documents(self.database, self._catalogue, self.version, BYTES_MAX, self._valid_at)
         found = self.database.positions()
         known = {(p.projection, p.version): p for p in found}
         first = not any(p.projection == INDEX and p.status == LIVE for p in found)

@@ -81,5 +81,20 @@ def document(key: tuple[str, str, str], statements: Iterable[Recorded[Payload]])
     return Document(*key, tuple(held)) if held else None
 
 
+def true_by(statements: list[Recorded[Payload]], valid_at: datetime) -> list[Recorded[Payload]]:
+    """The statements of a document that were true by an instant: a restatement is as old as what it restates."""
+    since: dict[tuple[object, ...], datetime] = {}
+    for statement in statements:
+        slot = _slot(statement)
+        since[slot] = min(since.get(slot, statement.effective), statement.effective)
+    return [statement for statement in statements if since[_slot(statement)] <= valid_at]
+
+
+def _slot(statement: Recorded[Payload]) -> tuple[object, ...]:
+    """What a statement restates: the statements of its type, or of its slot."""
+    data = statement.data
+    return (type(data), *[getattr(data, name) for name in BY_PAYLOAD[type(data)].slot])
+
+
 def _by_time(statement: Recorded[Payload]) -> tuple[datetime, int]:
     return statement.event.time, statement.sequence

@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from domain.calendar import AHEAD_MAX
-from domain.catalogue import BY_PAYLOAD
 from domain.corrections import EventVoided
 from domain.envelope import Payload, Recorded
-from projections.documents import Change, Document, document, document_key
+from projections.documents import Change, Document, document, document_key, true_by
 from projections.events import EventFlag
 from projections.flags import mark
 from projections.rows import Rows
@@ -80,13 +79,7 @@ class Replay:
         standing = (
             [statement for statement in statements if self._stands(statement)] if self._voids else statements
         )
-        if self._valid_at is None:
-            return standing
-        since: dict[tuple[object, ...], datetime] = {}
-        for statement in standing:
-            slot = _slot(statement)
-            since[slot] = min(since.get(slot, statement.effective), statement.effective)
-        return [statement for statement in standing if since[_slot(statement)] <= self._valid_at]
+        return standing if self._valid_at is None else true_by(standing, self._valid_at)
 
     def _root(self, event: Recorded[Payload]) -> Recorded[Payload] | None:
         """The event that is no void at the end of a chain of voids, if it has come."""
@@ -120,9 +113,3 @@ def _name(event: Recorded[Payload]) -> str:
 def _reaches(void: Recorded[Payload], event: Recorded[Payload]) -> bool:
     """A void withdraws what stands on its own family and dealer."""
     return (void.family, void.dealer) == (event.family, event.dealer)
-
-
-def _slot(statement: Recorded[Payload]) -> tuple[object, ...]:
-    """What a statement restates: the statements of its type, or of its slot."""
-    data = statement.data
-    return (type(data), *[getattr(data, name) for name in BY_PAYLOAD[type(data)].slot])

@@ -1,0 +1,98 @@
+"""`qudao replay`: fold the log up to a moment into a database of its own, to be asked with `qudao up --read-only`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from api.fields import read_instant
+from cli.progress import Telling
+from domain.catalogue import Rejected
+from domain.errors import QudaoError
+from domain.event_types import CATALOGUE
+from domain.plans import PolicyPublished
+from infra.jetstream import connect
+from infra.materialising import Moment, beside, materialise, sequence_at
+from infra.settings import Settings
+from projections.registry import PROJECTIONS
+
+
+class MomentArgumentError(QudaoError):
+    """The moment is not said so that it can be read."""
+
+    code = "moment"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which moment, and where to."""
+    parser.add_argument(
+        "--known-at",
+        metavar="WHEN",
+        help="what was known at an instant, or at a sequence of the log (default: all)",
+    )
+    parser.add_argument(
+        "--valid-at", metavar="INSTANT", help="ask it for this instant, not for whenever it is asked"
+    )
+    parser.add_argument(
+        "--policy",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="a policy to put in, as data of policy.published.v1 in JSON; may be repeated",
+    )
+    parser.add_argument("--into", required=True, metavar="URL", help="a new database: sqlite:///FILE")
+
+
+def run(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Fold, and say how to ask; interrupted and asked again, it goes on where it was."""
+    valid_at = _instant("--valid-at", arguments.valid_at)
+    if valid_at is not None:
+        beside(arguments.into)
+    policies = [read_policy(path) for path in arguments.policy]
+    moment = asyncio.run(_replay(settings, arguments.known_at, valid_at, policies, arguments.into))
+    if arguments.json:
+        print(msgspec.json.encode({"into": arguments.into, "moment": moment}).decode())
+    else:
+        print(f"{arguments.into} is the book as it was known at sequence {moment.known_at:,}")
+        print(f"ask it:  qudao up --read-only --database {arguments.into}")
+    return 0
+
+
+def _instant(flag: str, said: str | None) -> datetime | None:
+    try:
+        return None if said is None else read_instant(said)
+    except ValueError as error:
+        raise MomentArgumentError(f"{flag} {error}") from None
+
+
+async def _replay(
+    settings: Settings,
+    known_at: str | None,
+    valid_at: datetime | None,
+    policies: list[PolicyPublished],
+    into: str,
+) -> Moment:
+    client = await connect(settings.nats_url, "qudao replay")
+    try:
+        known = int(known_at) if known_at and known_at.isdecimal() else _instant("--known-at", known_at)
+        sequence = await sequence_at(client, known)
+        moment = Moment(sequence, valid_at, tuple(f"{one.policy} {one.version}" for one in policies))
+        await materialise(client, into, CATALOGUE, PROJECTIONS, moment, policies, Telling())
+        return moment
+    finally:
+        await client.close()
+
+
+def read_policy(path: Path) -> PolicyPublished:
+    """A policy from its file. Raises MomentArgumentError."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=PolicyPublished)
+    except OSError as error:
+        raise MomentArgumentError(f"{path} cannot be read: {error.strerror}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, Rejected) as error:
+        raise MomentArgumentError(f"{path} is no policy: {error}") from None

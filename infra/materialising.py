@@ -1,0 +1,184 @@
+"""A database of one moment: the log folded up to where it was known, to be asked for itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import Struct
+
+from domain.calendar import business_day, from_microseconds, microseconds
+from domain.catalogue import Catalogue
+from domain.errors import QudaoError
+from domain.plans import PolicyPublished
+from infra.connection import Connection
+from infra.database import Database, physical
+from infra.engine import Engine, Log
+from infra.reader import Reader, read_one
+from infra.stream import stream_state
+from infra.tables import codec_of
+from infra.upserts import Upsert
+from projections.policies import PolicyVersion
+from projections.projection import Projection
+from projections.rows import TABLES
+
+Progress = Callable[[str, int, int], None]
+
+
+class MomentError(QudaoError):
+    """The moment cannot be made, or not here."""
+
+    code = "moment"
+
+
+class Moment(Struct, frozen=True):
+    """What a database is of: known up to a sequence, asked for an instant (none: whenever it is asked).
+
+    `policies` were put in to be tried. With `valid_at` a second file beside has what was stated to be true by then.
+    """
+
+    known_at: int
+    valid_at: datetime | None = None
+    policies: tuple[str, ...] = ()
+
+
+async def materialise(
+    client: Connection,
+    into: str,
+    catalogue: Catalogue,
+    projections: Sequence[Projection],
+    moment: Moment,
+    policies: Sequence[PolicyPublished],
+    progress: Progress,
+) -> None:
+    """Fold the log into a database of its own; one that was interrupted goes on.
+
+    Raises MomentError where the database holds something else.
+    """
+    state = await stream_state(client)
+    log = Log(state.store_id, state.created)
+    ways: list[tuple[str, datetime | None]] = [(into, None)]
+    if moment.valid_at is not None:
+        ways.append((beside(into), moment.valid_at))
+    for url, valid_at in ways:
+        database = Database(url)
+        try:
+            await asyncio.to_thread(_begin, database, moment)
+            engine = await asyncio.to_thread(_engine, database, catalogue, projections, log, valid_at)
+            try:
+                await _fold(client, engine, moment.known_at, progress)
+                await asyncio.to_thread(_put, engine, policies)
+            finally:
+                await asyncio.to_thread(engine.close)
+        finally:
+            database.close()
+
+
+def beside(url: str) -> str:
+    """The second file of a moment that is asked for an instant. Raises MomentError where there is no file."""
+    if not url.startswith("sqlite:///"):
+        raise MomentError(f"{url}: a moment with --valid-at takes two files: give sqlite:///FILE")
+    return f"{url}.valid"
+
+
+def _engine(
+    database: Database,
+    catalogue: Catalogue,
+    projections: Sequence[Projection],
+    log: Log,
+    valid_at: datetime | None,
+) -> Engine:
+    return Engine(database, catalogue, projections, log, valid_at=valid_at)
+
+
+async def _fold(client: Connection, engine: Engine, until: int, progress: Progress) -> None:
+    if (after := engine.position.sequence) < until:
+        async with Reader(client, after=after, until=until) as reader:
+            async for batch in reader:
+                await asyncio.to_thread(engine.apply, batch)
+                progress("folded", batch[-1].sequence, until)
+    await asyncio.to_thread(engine.sync)
+    for position in engine.database.positions():
+        if position.error:
+            raise MomentError(f"{position.projection} cannot be folded: {position.error.splitlines()[0]}")
+
+
+async def sequence_at(client: Connection, known_at: int | datetime | None) -> int:
+    """The last message that was there at an instant, or the one named, or the last there is.
+
+    Raises MomentError beyond what the log has.
+    """
+    state = await stream_state(client)
+    if known_at is None:
+        return state.last_sequence
+    if isinstance(known_at, int):
+        if not 1 <= known_at <= state.last_sequence:
+            raise MomentError(
+                f"the log goes from sequence 1 to {state.last_sequence}: {known_at} is not there"
+            )
+        return known_at
+    wanted, low, high = microseconds(known_at) * 1000, 0, state.last_sequence
+    while low < high:
+        middle = (low + high + 1) // 2
+        message = await read_one(client, middle)
+        if message is None:
+            raise MomentError(f"the log has no message {middle}: `qudao verify` says more")
+        low, high = (middle, high) if message.recorded // 1000 * 1000 <= wanted else (low, middle - 1)
+    if low == 0:
+        raise MomentError("the book begins later: what was known before that it cannot say")
+    return low
+
+
+def moment_of(database: Database) -> Moment | None:
+    """What moment a database is of; None where it is none of one."""
+    if not sa.inspect(database.engine).has_table("moment"):
+        return None
+    found = database.rows("SELECT known_at, valid_at, policies FROM moment")
+    if not found:
+        return None
+    [(known_at, valid_at, policies)] = found
+    instant = None if valid_at is None else from_microseconds(valid_at)
+    return Moment(known_at, instant, msgspec.json.decode(policies, type=tuple[str, ...]))
+
+
+def _begin(database: Database, moment: Moment) -> None:
+    held = moment_of(database)
+    if held == moment:
+        return
+    if held is not None or database.positions():
+        what = (
+            "something else"
+            if held is None
+            else f"what was known at {held.known_at}, as it was asked for then"
+        )
+        raise MomentError(f"{database.name} holds {what} already: give another with --into")
+    with database.transaction() as run:
+        run("CREATE TABLE moment (known_at BIGINT NOT NULL, valid_at BIGINT, policies TEXT NOT NULL)", ())
+        valid_at = None if moment.valid_at is None else microseconds(moment.valid_at)
+        run(
+            database.sql.marked("INSERT INTO moment VALUES (?, ?, ?)"),
+            (moment.known_at, valid_at, msgspec.json.encode(moment.policies).decode()),
+        )
+
+
+def _put(engine: Engine, policies: Sequence[PolicyPublished]) -> None:
+    """Put policies among those published: as if they had been known, and last of all."""
+    codec = codec_of(PolicyVersion)
+    rows = [
+        codec.write(
+            PolicyVersion(
+                *(said.policy, said.version, said.kind, said.effective, business_day(said.effective)),
+                *(engine.position.sequence, said.body),
+            )
+        )
+        for said in policies
+    ]
+    [table] = [physical(row, version) for row, version in engine.live_tables() if row is PolicyVersion]
+    columns = [(column.name, column.kind) for column in codec.columns]
+    put = Upsert(engine.database.sql, table, columns, TABLES[PolicyVersion].key)
+    with engine.database.transaction() as run:
+        for sql, parameters in put.statements(rows):
+            run(sql, parameters)

@@ -1,0 +1,166 @@
+"""A moment made into a database of its own answers what the running service answers of that moment."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+import pytest
+from msgspec import Struct
+
+from cli.simulation import events
+from tests.integration.test_past_asked import VIEWS
+from tests.lab.qudao import FREE_PORTS, Site, answer, command, environment, qudao, up
+
+EVENTS = 2000
+KNOWN, VALID = 1400, "2025-02-10T00:00:00Z"
+CARD = {
+    "criteria": [{"code": "on_time", "figure": "on_time", "points": 10, "way": "ratio"}],
+    "grades": [["X", 0]],
+}
+
+
+class Made(Struct):
+    """A running service, and the moment that was made of its log."""
+
+    live: Site
+    into: str
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    folder = tmp_path_factory.mktemp("moment")
+    with up(folder / "var") as live:
+        lines = b"\n".join(event.body for event in islice(events(7, events=EVENTS), EVENTS))
+        sent = httpx.post(
+            f"{live.url}/events", content=lines, headers={"Content-Type": "application/x-ndjson"}, timeout=60
+        )
+        last = max(json.loads(line)["sequence"] or 0 for line in sent.text.splitlines())
+        assert live.get(f"/assessments?period=2025-Q1&limit=1&min_sequence={last}&wait=30")[0] == 200
+        into = f"sqlite:///{folder / 'past.db'}"
+        ended = replay(live, "--known-at", str(KNOWN), "--valid-at", VALID, "--into", into)
+        assert ended.returncode == 0, ended.stderr
+        assert answer(ended)["moment"]["known_at"] == KNOWN
+        yield Made(live, into, folder)
+
+
+def replay(live: Site, *said: str) -> subprocess.CompletedProcess[str]:
+    return qudao("replay", "--json", "--nats", live.nats, *said)
+
+
+class ReadOnly:
+    """`qudao up --read-only` on a database."""
+
+    def __init__(self, into: str) -> None:
+        self._process = subprocess.Popen(
+            command("up", "--read-only", "--json", "--database", into, *FREE_PORTS),
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(),
+        )
+        assert self._process.stdout is not None
+        self.url = json.loads(self._process.stdout.readline())["url"]
+
+    def __enter__(self) -> ReadOnly:
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        self._process.terminate()
+        self._process.communicate(timeout=30)
+
+    def get(self, path: str) -> Any:
+        found = httpx.get(self.url + path, timeout=60)
+        assert found.status_code == 200, found.text
+        return found.json()
+
+
+def test_a_moment_made_answers_what_the_live_service_answers_of_it(made: Made) -> None:
+    chance = Random(5)
+    _, dealers = made.live.get("/dealers?limit=1000")
+    some = chance.sample([row["dealer"] for row in dealers["items"]], 2)
+    with ReadOnly(made.into) as past:
+        for view in VIEWS.values():
+            if not view.explained:
+                continue
+            questions = [f"/{view.name}?limit=1000"]
+            if "dealer" in view.fields:
+                questions += [f"/{view.name}?limit=1000&dealer={dealer}" for dealer in some]
+            for question in questions:
+                status, live = made.live.get(f"{question}&known_at={KNOWN}&valid_at={VALID}")
+
+                assert status == 200, live
+                assert past.get(question)["items"] == live["items"], question
+
+
+def test_a_moment_says_what_it_is_and_takes_nothing_in(made: Made) -> None:
+    with ReadOnly(made.into) as past:
+        health = past.get("/health")
+        sent = httpx.post(f"{past.url}/events", content=b"{}", headers={"Content-Type": "application/json"})
+        decided = httpx.post(f"{past.url}/commands/publish-assessment", json={})
+
+        assert health["healthy"]
+        assert f"known at sequence {KNOWN}" in " ".join(health["warnings"])
+        assert [found.status_code for found in (sent, decided)] == [403, 403]
+        assert sent.json()["type"] == "/problems/read_only"
+
+
+def test_another_policy_can_be_put_in(made: Made) -> None:
+    policy = {
+        "policy": "strict",
+        "kind": "assessment",
+        "version": "1",
+        "effective": "2024-01-01T00:00:00Z",
+        "body": CARD,
+    }
+    file = made.folder / "strict.json"
+    file.write_text(json.dumps(policy))
+    into = f"sqlite:///{made.folder / 'tried.db'}"
+
+    ended = replay(made.live, "--policy", str(file), "--into", into)
+
+    assert ended.returncode == 0, ended.stderr
+    with ReadOnly(into) as past:
+        rows = past.get("/assessments?period=2025-Q1&limit=1000")["items"]
+        assert {row["policy"] for row in rows} == {"strict"}
+        assert "X" in {row["grade"] for row in rows}
+        assert "strict 1" in " ".join(past.get("/health")["warnings"])
+
+
+def test_what_is_killed_half_way_goes_on_and_another_moment_is_refused(made: Made) -> None:
+    into = f"sqlite:///{made.folder / 'again.db'}"
+    process = subprocess.Popen(
+        command("replay", "--nats", made.live.nats, "--known-at", str(KNOWN), "--into", into),
+        env=environment(),
+    )
+    process.kill()
+    process.wait(10)
+
+    first = replay(made.live, "--known-at", str(KNOWN), "--into", into)
+    again = replay(made.live, "--known-at", str(KNOWN), "--into", into)
+    other = replay(made.live, "--known-at", str(KNOWN - 1), "--into", into)
+
+    assert (first.returncode, again.returncode, other.returncode) == (0, 0, 2)
+    assert "holds what was known at" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (("--known-at", "2001-01-01T00:00:00Z"), "begins later"),
+        (("--known-at", "999999"), "goes from sequence 1"),
+        (("--known-at", "soon"), "--known-at must be an instant"),
+        (("--policy", "/nowhere.json"), "cannot be read"),
+    ],
+)
+def test_a_moment_that_cannot_be_made_is_told_why(made: Made, said: tuple[str, str], reason: str) -> None:
+    ended = replay(made.live, *said, "--into", f"sqlite:///{made.folder / 'never.db'}")
+
+    assert ended.returncode == 2
+    assert reason in ended.stderr
