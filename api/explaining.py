@@ -121,7 +121,10 @@ def _looked_at(read: Read, touched: Touched) -> bool:
     main = re.search(r"\bFROM (\w+)", entry.sql)
     if TABLES[touched.row].view != (main[1] if main else entry.view):
         return True  # what is joined: how it bears is not known
-    said = dict(zip(TABLES[touched.row].key, touched.key, strict=True))
+    # By place: a view may show under the name of a stored key what it makes of it.
+    keys = zip(entry.key, TABLES[touched.row].key, touched.key, strict=False)
+    alike = len(entry.key) == len(touched.key)
+    said = {name: value for name, own, value in keys if alike or name == own}
     codec = codec_of(touched.row)
     for name, values in read.wanted.items():
         if name in said and said[name] not in [codec.write_field(name, value) for value in values]:

@@ -119,13 +119,19 @@ def _dealers(plans: Sequence[TargetPlan]) -> dict[str, list[str]]:
     return {"dealer": sorted({p.dealer for p in plans})} if all(p.dealer for p in plans) else {}
 
 
+def _sellers(plans: Sequence[TargetPlan]) -> dict[str, list[str]]:
+    """Whose sales can count: where every target names a dealer, or a representative, only theirs."""
+    reps = {"rep": sorted({p.rep for p in plans})} if all(p.rep for p in plans) else {}
+    return _dealers(plans) | reps
+
+
 def _sell(tables: Tables, plans: Sequence[TargetPlan], found: Mapping[str, Sold], at: datetime) -> None:
     reach = Reach(tables, plans)
     by = ("dealer", "rep", "territory", "currency")
     for held, first, last in _stretches(plans, at):
         window, choose = ("day", first, last), reach.among(held)
         for dealer, rep, territory, currency, *values in tables.sums(
-            DealerSale, by, FIGURES, window, **_dealers(held)
+            DealerSale, by, FIGURES, window, **_sellers(held)
         ):
             for plan in choose.of(dealer, rep, territory):
                 found[plan.target].add(currency, FIGURES, values)
@@ -141,7 +147,7 @@ def _sell_products(
     for held, first, last in _stretches(plans, at):
         window, choose = ("day", first, last), reach.among(held)
         for dealer, rep, territory, currency, sku, category, *values in tables.sums(
-            Sale, by, FIGURES, window, **_dealers(held)
+            Sale, by, FIGURES, window, **_sellers(held)
         ):
             for plan in choose.of(dealer, rep, territory):
                 if (plan.category and category != plan.category) or (plan.skus and sku not in plan.skus):
@@ -163,7 +169,7 @@ def _count_outlets(
     for held, first, last in _stretches(plans, at):
         choose = reach.among(held)
         for dealer, rep, territory, outlet_class, outlet, _ in tables.sums(
-            OutletOrder, by, ("orders",), ("day", first, last), **_dealers(held)
+            OutletOrder, by, ("orders",), ("day", first, last), **_sellers(held)
         ):
             for plan in choose.of(dealer, rep, territory):
                 if not plan.outlet_class or plan.outlet_class == outlet_class:
