@@ -9,6 +9,7 @@ from importlib import metadata
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
+from litestar.types import Message, Scope
 
 from api.asking import Freshness, view_handlers
 from api.bodies import REQUEST_BYTES_MAX
@@ -65,6 +66,14 @@ def create_app(
             await link.stop()
             opened.close()
 
+    async def incomplete(message: Message, scope: Scope) -> None:
+        """Say of every answer that reaches beyond a gap of the log that it does."""
+        if opened.gaps and message["type"] == "http.response.start":
+            said = dict(message["headers"])
+            reached = int(said.get(b"qudao-sequence", b"0"))
+            if lost := [str(gap) for gap in opened.gaps if gap.first <= reached]:
+                message["headers"] = [*message["headers"], (b"qudao-incomplete", ", ".join(lost).encode())]
+
     return Litestar(
         [
             *view_handlers(views.values(), opened, freshness),
@@ -79,7 +88,7 @@ def create_app(
         lifespan=[lifespan],
         before_request=None if nats_url else _only_read,
         exception_handlers={HTTPException: handle, Exception: handle},
-        before_send=[metrics.count],
+        before_send=[metrics.count, incomplete],
         request_max_body_size=REQUEST_BYTES_MAX,
         openapi_config=None,
         cors_config=None,

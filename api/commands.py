@@ -40,12 +40,11 @@ from domain.catalogue import BY_PAYLOAD, Catalogue, Rejected
 from domain.identifiers import flaw
 from domain.numbers import ZERO, plain
 from infra.append import AppendUnknownError, Outgoing, message_id
-from infra.decisions import OvertakenError, append_decision, last_decision
+from infra.decisions import SOURCE, OvertakenError, append_decision, last_decision
 from projections.assessments import Assessment, assessments
 from projections.events import EventRow
 from projections.published_assessments import PublishedAssessment, row_of
 
-SOURCE = "urn:qudao:commands"
 COMMAND = "publish-assessment"
 ATTEMPTS_MAX = 10
 BETWEEN_MAX = 100

@@ -15,6 +15,7 @@ from api.link import Link
 from api.problems import AnyRequest, Problem
 from api.reading import Opened
 from domain.errors import QudaoError
+from domain.gaps import Gap
 from infra.database import BUILDING, LIVE, RETIRED, STOPPED, Position
 from infra.materialising import Moment
 from infra.monitoring import ServerState, faults_of
@@ -62,14 +63,16 @@ async def health_of(link: Link, opened: Opened, wanted: Sequence[str]) -> Health
     """Look at the log, the database and every position; `wanted` are the projections there should be."""
     faults: list[str] = []
     warnings: list[str] = []
-    state, log_health = await _log(link, faults, warnings)
     positions: list[Position] = []
+    unread = ""
     try:
         positions = await asyncio.to_thread(opened.positions)
         if (moment := await asyncio.to_thread(opened.moment)) is not None:
             warnings.append(_told(moment))
     except (QudaoError, Problem) as error:
-        faults.append(f"The database cannot be read: {error}.")
+        unread = f"The database cannot be read: {error}."
+    state, log_health = await _log(link, opened.gaps, faults, warnings)
+    faults += [unread] if unread else []
     serving = {p.projection for p in positions if p.status in (LIVE, STOPPED)}
     missing = sorted(set(wanted) - serving)
     if missing and not faults:
@@ -114,7 +117,12 @@ async def _waiting_seconds(link: Link, sequences: set[int], last: int | None) ->
     return found
 
 
-async def _log(link: Link, faults: list[str], warnings: list[str]) -> tuple[StreamState | None, LogHealth]:
+async def _log(
+    link: Link, gaps: Sequence[Gap], faults: list[str], warnings: list[str]
+) -> tuple[StreamState | None, LogHealth]:
+    if gaps:
+        lost = ", ".join(map(str, gaps))
+        warnings.append(f"The log lost what stood at {lost}: it was decided to go on without.")
     if link.absent:
         warnings.append("This service only reads: what the log has beyond this database it does not know.")
         return None, LogHealth(False)
@@ -126,10 +134,11 @@ async def _log(link: Link, faults: list[str], warnings: list[str]) -> tuple[Stre
         faults.append(f"The log does not answer: {error or f'silent for {ASK_SECONDS:g} s'}.")
         return None, LogHealth(False)
     servers = await link.servers(state)
-    wrong, odd = faults_of(servers, state)
+    lost_count = sum(gap.last - gap.first + 1 for gap in gaps)
+    wrong, odd = faults_of(servers, state, lost_count)
     faults += [f"{fault}." for fault in wrong]
     warnings += [f"{warning}." for warning in odd]
-    if not state.contiguous and not wrong:
+    if not state.contiguous and state.missing > lost_count and not wrong:
         faults.append(
             f"The log has a hole: {state.messages} messages from {state.first_sequence} to {state.last_sequence}."
         )

@@ -25,6 +25,7 @@ _REF = "#/components/schemas/{name}"
 _HEADERS = {
     "Qudao-Sequence": "The log is taken in up to this sequence.",
     "Qudao-At": "The instant the answer speaks of.",
+    "Qudao-Incomplete": "Sequences of the log that are lost, where the answer reaches beyond them.",
     "ETag": "Send it as If-None-Match; 304 where nothing changed.",
 }
 _ANSWERS = (

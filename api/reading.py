@@ -22,6 +22,7 @@ from api.selecting import beyond, conditions, cursor_after, in_order, order_of
 from api.sums import coarsest, read_sums
 from api.tree import narrowed
 from api.views import Reader, View
+from domain.gaps import Gap
 from infra.database import LIVE, STOPPED, Database, DatabaseError, Position
 from infra.materialising import Moment, beside, moment_of
 from infra.tables import SQLITE
@@ -48,6 +49,7 @@ class Opened:
         self.replaying = replaying
         self._database: Database | None = None
         self._moment: Moment | None = None
+        self.gaps: tuple[Gap, ...] = ()  # of the log, that were passed; as they were when it was last read
         self._beside: Database | None = None  # what was stated to be true by the instant of the moment
 
     @property
@@ -101,7 +103,9 @@ class Opened:
                     connection.exec_driver_sql("BEGIN")
                 else:
                     connection = connection.execution_options(isolation_level="REPEATABLE READ")
-                yield Reader(connection, _positions(connection))
+                positions = _positions(connection)
+                self.gaps = _gaps(connection) if positions else ()
+                yield Reader(connection, positions)
         except (sa.exc.OperationalError, sa.exc.ProgrammingError) as error:
             raise self._away(error) from error
 
@@ -136,6 +140,11 @@ def _positions(connection: sa.Connection) -> list[Position]:
             return []
         raise
     return [Position(*values) for values in found]
+
+
+def _gaps(connection: sa.Connection) -> tuple[Gap, ...]:
+    found = connection.exec_driver_sql("SELECT first_sequence, last_sequence FROM gaps ORDER BY 1")
+    return tuple([Gap(*values) for values in found])
 
 
 def reached(view: View, query: Query, positions: Sequence[Position]) -> int | None:

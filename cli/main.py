@@ -35,10 +35,12 @@ COMMANDS = {
     "backup": ("cli.backup", "copy the log into a new folder, while it goes on"),
     "restore": ("cli.restore", "put a copy of the log back where none is, and prove it"),
     "replay": ("cli.replay", "fold the log up to a moment into a database of its own, to be asked"),
+    "repair": ("cli.repair", "say what the log here has lost, or put it back from a copy"),
+    "accept-gap": ("cli.accept_gap", "decide that the book goes on without messages that are lost"),
     "check": ("cli.check", "fold the log from zero beside and compare: equal, or which rows"),
 }
 
-BEGINNING = ("up", "demo", "restore")  # these start a server; the others look for the one that runs
+BEGINNING = ("up", "demo", "restore", "repair")  # these start a server; the others look for the one that runs
 DONE, WRONG, STOPPED, INTERRUPTED = 0, 2, 3, 130
 #: Codes of errors after which starting again would end the same way.
 FOR_GOOD = frozenset({"log", "log_hole", "log_shrunk", "fenced", "busy"})

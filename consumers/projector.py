@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
@@ -18,7 +18,9 @@ from consumers.tail import log_broker, tail
 from domain.catalogue import Catalogue
 from domain.chain import leaf
 from domain.errors import QudaoError
+from domain.gaps import Gap, covered
 from infra.database import Database, FenceError, Position
+from infra.decisions import accepted_gaps
 from infra.engine import Engine, Log, LogError
 from infra.jetstream import JetStreamError, LogUnreachableError, connect
 from infra.message import Message
@@ -132,11 +134,16 @@ class Projector:
                 )
             engine = self.engine
             engine.check_log(Log(state.store_id, state.created), state.last_sequence)
+            engine.gaps = await accepted_gaps(client)
             position = engine.position
-            await _check_last(client, position)
+            await _check_last(client, position, engine.gaps)
             if position.sequence < state.last_sequence:
                 reader = Reader(
-                    client, after=position.sequence, until=state.last_sequence, batch_max=self._batch_max
+                    client,
+                    after=position.sequence,
+                    until=state.last_sequence,
+                    gaps=engine.gaps,
+                    batch_max=self._batch_max,
                 )
                 async with reader:
                     async for batch in reader:
@@ -157,7 +164,7 @@ class Projector:
         async def verify() -> None:
             position = await self._fold(lambda: self.engine.position)
             try:
-                await _check_last(broker.connection, position)
+                await _check_last(broker.connection, position, self.engine.gaps)
             except JetStreamError as error:
                 if not error.passing:
                     raise
@@ -205,10 +212,12 @@ class Projector:
         self._folder.shutdown()
 
 
-async def _check_last(client: Client, position: Position) -> None:
-    """Compare the message at a position with the one that was folded. Raises LogError."""
+async def _check_last(client: Client, position: Position, gaps: Sequence[Gap]) -> None:
+    """Compare the message at a position with the one that was folded, unless it is lost. Raises LogError."""
     if position.sequence:
         found = await read_one(client, position.sequence, from_leader=True)
+        if found is None and covered(gaps, position.sequence, position.sequence):
+            return
         check_leaf(position.sequence, position.leaf, found)
 
 

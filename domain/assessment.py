@@ -72,7 +72,7 @@ class AssessmentPublished(Payload, frozen=True, kw_only=True):
     reason: Text | None = None
 
     def __post_init__(self) -> None:
-        exact_fields(self, "score", "coverage", least=ZERO)
+        exact_fields(self, "score", "coverage")
 
 
 class PublishAssessment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -18,6 +18,11 @@ def leaf(sequence: int, recorded_ns: int, subject: str, body: bytes) -> bytes:
     ).digest()
 
 
+def gap_leaf(first: int, last: int) -> bytes:
+    """What stands in the chain for messages that are lost: SHA-256(0x02 ‖ first ‖ last)."""
+    return sha256(b"\x02%b%b" % (first.to_bytes(8, "big"), last.to_bytes(8, "big"))).digest()
+
+
 def link(chain: bytes, leaf: bytes) -> bytes:
     """chain(n) = SHA-256(chain(n-1) ‖ leaf(n)); chain(0) is 32 zero bytes."""
     return sha256(chain + leaf).digest()

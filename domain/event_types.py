@@ -9,6 +9,7 @@ from domain import (
     dealers,
     deliveries,
     field,
+    gaps,
     orders,
     plans,
     promotions,
@@ -31,6 +32,7 @@ MODULES = (
     promotions,
     plans,
     assessment,
+    gaps,
     corrections,
 )
 

@@ -16,10 +16,11 @@ from msgspec import Struct
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from domain.chain import START, leaf, link
+from domain.chain import START, gap_leaf, leaf, link
 from domain.errors import QudaoError
 from infra.connection import Connection
 from infra.database import RETIRED, Database
+from infra.decisions import accepted_gaps
 from infra.jetstream import ask
 from infra.reader import Reader
 from infra.stream import STREAM, StreamError, StreamState, stream_state
@@ -157,8 +158,14 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-async def restore(client: Connection, folder: Path, manifest: Manifest, progress: Progress) -> StreamState:
-    """Put a copy back where no log is, and prove it message by message. Raises BackupError."""
+async def restore(
+    client: Connection,
+    folder: Path,
+    manifest: Manifest,
+    progress: Progress,
+    config: dict[str, object] | None = None,
+) -> StreamState:
+    """Put a copy back where no log is, as the stream it was or with another configuration. Raises BackupError."""
     try:
         there = await stream_state(client)
     except StreamError:  # there is none, as it should be
@@ -168,7 +175,7 @@ async def restore(client: Connection, folder: Path, manifest: Manifest, progress
             f"there is a log already, store {there.store_id} up to {there.last_sequence}: a copy is put back only "
             "where none is; move the server's data away first"
         )
-    question = {"config": manifest.config, "state": manifest.state}
+    question = {"config": config or manifest.config, "state": manifest.state}
     begun = await ask(client, f"STREAM.RESTORE.{STREAM}", question, _Restoring, timeout_seconds=60)
     await _send(client, begun.deliver_subject, folder / CONTENT, manifest.bytes, progress)
     state = await stream_state(client)
@@ -212,9 +219,13 @@ async def links_of(
     asked, chain, found = set(wanted), START, dict[int, Link]()
     if not last:
         return found
-    async with Reader(client, until=last) as reader:
+    expected = 1
+    async with Reader(client, until=last, gaps=await accepted_gaps(client)) as reader:
         async for batch in reader:
             for message in batch:
+                if message.sequence != expected:
+                    chain = link(chain, gap_leaf(expected, message.sequence - 1))
+                expected = message.sequence + 1
                 mine = leaf(message.sequence, message.recorded, message.subject, message.body)
                 chain = link(chain, mine)
                 if message.sequence in asked:

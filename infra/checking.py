@@ -15,6 +15,7 @@ from domain.errors import QudaoError
 from infra.comparing import Columns, Compared, Difference, columns_of, compare_table, stored_rows
 from infra.connection import Connection
 from infra.database import LIVE, STOPPED, Database, Position, physical, quoted
+from infra.decisions import accepted_gaps
 from infra.documents import ROWS
 from infra.engine import INDEX, REBUILD, Engine, Log
 from infra.reader import Reader
@@ -62,6 +63,7 @@ async def check(
     engine = await asyncio.to_thread(
         Engine, scratch, catalogue, projections, Log(state.store_id, state.created)
     )
+    engine.gaps = await accepted_gaps(client)
     try:
         with one_moment(live) as (_, positions):
             target = _index(positions).sequence
@@ -90,7 +92,7 @@ async def _fold(client: Connection, engine: Engine, until: int, progress: Progre
     after = engine.position.sequence
     if after >= until:
         return
-    async with Reader(client, after=after, until=until) as reader:
+    async with Reader(client, after=after, until=until, gaps=engine.gaps) as reader:
         async for batch in reader:
             await asyncio.to_thread(engine.apply, batch)
             progress("folded", batch[-1].sequence, until)

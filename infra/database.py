@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from domain.errors import QudaoError
+from domain.gaps import Gap
 from infra.tables import POSTGRESQL, SQLITE, Codec, Column, codec_of
 from projections.rows import TABLES, Key, Row
 
@@ -138,6 +139,11 @@ class Database:
                     "PRIMARY KEY (projection, version))",
                     (),
                 )
+                run(
+                    "CREATE TABLE IF NOT EXISTS gaps (first_sequence BIGINT PRIMARY KEY, "
+                    "last_sequence BIGINT NOT NULL)",
+                    (),
+                )
                 [(newest,)] = run("SELECT max(revision) FROM qudao", ()).fetchall()
                 if newest is None:
                     run(f"INSERT INTO qudao VALUES ({REVISION})", ())
@@ -207,6 +213,11 @@ class Database:
                     run(sql, parameters)
             for move in commit.moves:
                 self.move(run, move)
+
+    def record(self, gap: Gap) -> Statement:
+        """What stores a gap that was passed."""
+        sql = "INSERT INTO gaps VALUES (?, ?) ON CONFLICT DO NOTHING"
+        return self.sql.marked(sql), (gap.first, gap.last)
 
     def move(self, run: Run, move: Move) -> None:
         """Take one position forward, if it still stands where it was left."""

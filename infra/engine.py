@@ -15,8 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from domain.catalogue import Catalogue
-from domain.chain import START, leaf, link
+from domain.chain import START, gap_leaf, leaf, link
 from domain.errors import QudaoError
+from domain.gaps import Gap, covered
 from domain.numbers import EXACT
 from infra.cache import Cache
 from infra.database import BUILDING, LIVE, RETIRED, STOPPED, Commit, Database, Move, Position, Statement
@@ -89,6 +90,8 @@ class Engine:
         self._joined = [row for p in projections for row in p.views if TABLES[row].sql]
         self._versions = {p.name: version(p) for p in projections}
         self.version = stage_0_version()
+        self.gaps: Sequence[Gap] = ()  # that the log may have
+        self._passed: list[Gap] = []
         self.seconds = dict.fromkeys(("hash", "decode", "load", "fold", "encode", "write"), 0.0)
         self.seconds_by_projection = {p.name: 0.0 for p in projections}
         self._open()
@@ -212,10 +215,17 @@ class Engine:
         hashes = []
         for message in messages:
             expected += 1
+            if message.sequence != expected and covered(self.gaps, expected, message.sequence - 1):
+                gap = Gap(expected, message.sequence - 1)
+                missing = gap_leaf(gap.first, gap.last)
+                chain = link(chain, missing)
+                hashes += [(missing, chain)] * (message.sequence - expected)
+                self._passed.append(gap)
+                expected = message.sequence
             if message.sequence != expected:
                 raise LogError(
                     f"the log has a hole: after sequence {expected - 1} came {message.sequence}. Nothing was folded "
-                    "beyond it. Restore the missing events from a replica or a backup"
+                    "beyond it: `qudao repair` says what can be done"
                 )
             mine = leaf(message.sequence, message.recorded, message.subject, message.body)
             chain = link(chain, mine)
@@ -299,6 +309,8 @@ class Engine:
                 statements += member.cache.take(last)
             except Exception:  # a figure that no column holds
                 self._stop(member, self._changes)
+        statements += [self.database.record(gap) for gap in self._passed]
+        self._passed = []
         moves = [Move(self._stored, self.position)]
         for stored, move in self._stopped:
             statements += stored

@@ -16,6 +16,7 @@ from domain.errors import QudaoError
 from domain.plans import PolicyPublished
 from infra.connection import Connection
 from infra.database import Database, physical
+from infra.decisions import accepted_gaps
 from infra.engine import Engine, Log
 from infra.reader import Reader, read_one
 from infra.stream import stream_state
@@ -59,7 +60,7 @@ async def materialise(
     Raises MomentError where the database holds something else.
     """
     state = await stream_state(client)
-    log = Log(state.store_id, state.created)
+    log, gaps = Log(state.store_id, state.created), await accepted_gaps(client)
     ways: list[tuple[str, datetime | None]] = [(into, None)]
     if moment.valid_at is not None:
         ways.append((beside(into), moment.valid_at))
@@ -68,6 +69,7 @@ async def materialise(
         try:
             await asyncio.to_thread(_begin, database, moment)
             engine = await asyncio.to_thread(_engine, database, catalogue, projections, log, valid_at)
+            engine.gaps = gaps
             try:
                 await _fold(client, engine, moment.known_at, progress)
                 await asyncio.to_thread(_put, engine, policies)
@@ -96,7 +98,7 @@ def _engine(
 
 async def _fold(client: Connection, engine: Engine, until: int, progress: Progress) -> None:
     if (after := engine.position.sequence) < until:
-        async with Reader(client, after=after, until=until) as reader:
+        async with Reader(client, after=after, until=until, gaps=engine.gaps) as reader:
             async for batch in reader:
                 await asyncio.to_thread(engine.apply, batch)
                 progress("folded", batch[-1].sequence, until)

@@ -26,9 +26,9 @@ class Held(msgspec.Struct, frozen=True):
     last_sequence: int
 
     @property
-    def contiguous(self) -> bool:
-        """Nothing is ever deleted, so every sequence from the first to the last is there."""
-        return self.last_sequence == 0 or self.messages == self.last_sequence - self.first_sequence + 1
+    def missing(self) -> int:
+        """Nothing is ever deleted, so every sequence from the first to the last should be there."""
+        return (self.last_sequence - self.first_sequence + 1 - self.messages) if self.last_sequence else 0
 
 
 class ServerState(msgspec.Struct, frozen=True):
@@ -109,8 +109,13 @@ def _server(url: str, created: int) -> ServerState:
     return ServerState(name, True, why, held)
 
 
-def faults_of(states: Sequence[ServerState], log_state: StreamState) -> tuple[list[str], list[str]]:
-    """What makes the log unfit on the servers, and what is only to be looked after: faults, then warnings."""
+def faults_of(
+    states: Sequence[ServerState], log_state: StreamState, lost: int = 0
+) -> tuple[list[str], list[str]]:
+    """What makes the log unfit on the servers, and what is only to be looked after: faults, then warnings.
+
+    Of the messages `lost` are missing by decision.
+    """
     faults: list[str] = []
     warnings: list[str] = []
     alone = log_state.replicas == 1
@@ -122,10 +127,10 @@ def faults_of(states: Sequence[ServerState], log_state: StreamState) -> tuple[li
             (faults if alone and held else warnings).append(
                 f"The server {state.server} is not well: {state.ailment}"
             )
-        if held is not None and not held.contiguous:
+        if held is not None and held.missing > lost:
             there = f"{held.messages} of the messages {held.first_sequence} to {held.last_sequence}"
             heal = (
-                "restore it from a backup"
+                "`qudao repair` says what can be done"
                 if alone
                 else "stop it, remove its copy of the stream and start it again, so that it takes the others'"
             )

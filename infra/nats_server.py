@@ -36,7 +36,9 @@ logfile_max_num: 4
 jetstream {{
   store_dir: {folder}
   sync_interval: {sync}
+  {domain}
 }}
+{leaf}
 """
 
 
@@ -44,6 +46,20 @@ class NatsServerError(QudaoError):
     """The embedded nats-server could not be started."""
 
     code = "nats_server"
+
+
+class Leaf(msgspec.Struct, frozen=True):
+    """How two servers of this machine see each other's streams, under the name of a domain each."""
+
+    domain: str
+    port: int
+    dials: bool = False  # the port is the other's
+
+    def conf(self) -> str:
+        """Its part of the configuration."""
+        if self.dials:
+            return f'leafnodes {{ remotes: [ {{ url: "nats-leaf://127.0.0.1:{self.port}" }} ] }}'
+        return f'leafnodes {{ listen: "127.0.0.1:{self.port}" }}'
 
 
 class _Ports(msgspec.Struct):
@@ -80,6 +96,7 @@ class NatsServer:
         monitor_port: int = 0,
         binary: Path | None = None,
         sync_always: bool = True,
+        leaf: Leaf | None = None,
         healthy_within_seconds: float = 30,
         lock_within_seconds: float = 5,
     ) -> Self:
@@ -92,7 +109,7 @@ class NatsServer:
         # The parent-death signal follows the *thread* that forked; this one lives as long as the server.
         spawner = ThreadPoolExecutor(1, thread_name_prefix="nats-server")
         try:
-            _configure(data, port=port, monitor_port=monitor_port, sync_always=sync_always)
+            _configure(data, port=port, monitor_port=monitor_port, sync_always=sync_always, leaf=leaf)
             process = spawner.submit(_spawn, executable, data, log, lock).result()
         except OSError as error:
             spawner.shutdown()
@@ -195,7 +212,7 @@ def _lock(data: Path, patience_seconds: float) -> int:
             time.sleep(0.05)
 
 
-def _configure(data: Path, *, port: int, monitor_port: int, sync_always: bool) -> None:
+def _configure(data: Path, *, port: int, monitor_port: int, sync_always: bool, leaf: Leaf | None) -> None:
     def quoted(path: Path) -> str:
         return json.dumps(str(path), ensure_ascii=False)
 
@@ -208,6 +225,8 @@ def _configure(data: Path, *, port: int, monitor_port: int, sync_always: bool) -
         folder=quoted(data),
         log=quoted(data / "nats.log"),
         sync="always" if sync_always else '"2m"',
+        domain=f"domain: {leaf.domain}" if leaf is not None else "",
+        leaf=leaf.conf() if leaf is not None else "",
     )
     (data / "nats.conf").write_text(text, encoding="utf-8")
 

@@ -16,6 +16,7 @@ from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 
 from domain.errors import QudaoError
+from domain.gaps import Gap, covered
 from infra.connection import Connection
 from infra.delivery import place
 from infra.jetstream import JetStreamError, LogUnreachableError, ask, nanoseconds
@@ -43,7 +44,8 @@ class LogHoleError(QudaoError):
     def __init__(self, expected: int, found: int | None) -> None:
         then = "nothing" if found is None else str(found)
         super().__init__(
-            f"the log has no message {expected} (found {then}): stop, and restore it from another copy"
+            f"the log has no message {expected} (found {then}): `qudao repair` says what can be done; nothing is "
+            "folded beyond it"
         )
         self.expected = expected
         self.found = found
@@ -75,8 +77,8 @@ class Reader:
     """Yields the messages after a position in batches of at most `batch_max`, each sequence once, in order.
 
     Reads ahead `depth` batches. With `until` it ends exactly there; without, it goes on with what arrives.
-    Without `subjects` every sequence must follow the one before: LogHoleError otherwise. A server that
-    restarts or forgets the consumer costs time, not messages; a log that shrank or was replaced is a
+    Without `subjects` every sequence must follow the one before, but for the `gaps`: LogHoleError otherwise. A server
+    that restarts or forgets the consumer costs time, not messages; a log that shrank or was replaced is a
     LogShrunkError.
     """
 
@@ -87,6 +89,7 @@ class Reader:
         after: int = 0,
         until: int | None = None,
         subjects: Sequence[str] = (),
+        gaps: Sequence[Gap] = (),
         batch_max: int = 1000,
         depth: int = 2,
     ) -> None:
@@ -94,6 +97,7 @@ class Reader:
         self._position = after  # the last sequence handed on
         self._until = until
         self._subjects = list(subjects)
+        self._gaps = gaps
         self._batch_max = batch_max
         self._depth = depth
         self._created = 0
@@ -148,7 +152,7 @@ class Reader:
         batch = self._messages[: self._batch_max]
         if self._until is not None and batch[-1].sequence > self._until:
             batch = [message for message in batch if message.sequence <= self._until]
-            if not batch and self._subjects:
+            if not batch and (self._subjects or covered(self._gaps, self._position + 1, self._until)):
                 raise StopAsyncIteration
         if not self._subjects and (not batch or batch[-1].sequence != self._position + len(batch)):
             batch = self._before_the_hole(batch)
@@ -157,7 +161,13 @@ class Reader:
         return batch
 
     def _before_the_hole(self, batch: list[Message]) -> list[Message]:
-        whole = [m for place, m in enumerate(batch, self._position + 1) if m.sequence == place]
+        whole: list[Message] = []
+        expected = self._position + 1
+        for message in batch:
+            if message.sequence != expected and not covered(self._gaps, expected, message.sequence - 1):
+                break
+            whole.append(message)
+            expected = message.sequence + 1
         if not whole:
             raise LogHoleError(self._position + 1, self._messages[0].sequence)
         return whole
@@ -167,8 +177,16 @@ class Reader:
             return
         if self._until is not None and self._caught_up and self._heard and not self._subjects:
             raise LogHoleError(self._position + 1, None)
+        if self._until is not None and self._heard and not self._subjects:
+            await self._refuse_unreadable()
         self._lost = not self._heard and self._client.is_connected
         self._heard = False
+
+    async def _refuse_unreadable(self) -> None:
+        """The server goes silent over a message that it counts and cannot read, where none comes after it."""
+        following = self._position + 1
+        if await _from_leader(self._client, following) is None:
+            raise LogHoleError(following, None)
 
     async def _woken(self, seconds: float) -> bool:
         try:

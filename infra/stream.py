@@ -82,7 +82,12 @@ class StreamState(msgspec.Struct, frozen=True):
     @property
     def contiguous(self) -> bool:
         """Say whether every sequence from the first to the last is there, on the replica that answered."""
-        return self.last_sequence == 0 or self.messages == self.last_sequence - self.first_sequence + 1
+        return self.missing == 0
+
+    @property
+    def missing(self) -> int:
+        """How many messages between the first and the last are not there."""
+        return (self.last_sequence - self.first_sequence + 1 - self.messages) if self.last_sequence else 0
 
 
 class _State(msgspec.Struct):

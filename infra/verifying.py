@@ -8,10 +8,12 @@ from hashlib import sha256
 from msgspec import Struct
 
 from domain.catalogue import Catalogue, Rejected
-from domain.chain import START
+from domain.chain import START, gap_leaf, link
+from domain.gaps import Gap
 from domain.identifiers import NO_DEALER, escape
 from infra.connection import Connection
 from infra.database import RETIRED, Database, Position
+from infra.decisions import accepted_gaps
 from infra.engine import INDEX
 from infra.heads import Head
 from infra.message import Message
@@ -45,16 +47,16 @@ async def verify(
 ) -> Verified:
     """Hold the log to every position of a database, and to a head."""
     state = await stream_state(client)
-    positions = _positions(database)
+    positions, gaps = _positions(database), await accepted_gaps(client)
     findings: list[Finding] = []
     checked = [f"{p.projection} at {p.sequence:,}" for p in positions]
     wanted = {p.sequence for p in positions} | ({head.sequence} if head is not None else set())
     chain, links, last = START, dict[int, tuple[str, str]](), 0
     hole: int | None = None
     try:
-        async with Reader(client, until=state.last_sequence) as reader:
+        async with Reader(client, until=state.last_sequence, gaps=gaps) as reader:
             async for batch in reader:
-                chain = _linked(chain, batch, wanted, links)
+                chain = _linked(chain, last, batch, wanted, links)
                 last = batch[-1].sequence
                 progress("verified", last, state.last_sequence)
     except LogHoleError as error:
@@ -63,7 +65,7 @@ async def verify(
     wrong = [p for p in positions if not _holds(p, links.get(p.sequence), state.store_id)]
     for position in wrong:
         if hole is None or position.sequence < hole:
-            findings.append(Finding(position.sequence, _said(position, state.store_id, last)))
+            findings.append(Finding(position.sequence, _said(position, state.store_id, last, gaps)))
     if database is not None and wrong and hole is None:
         first = await _first_difference(client, database, catalogue, last)
         findings = [*([first] if first is not None else []), *findings]
@@ -80,10 +82,15 @@ def _positions(database: Database | None) -> list[Position]:
 
 
 def _linked(
-    chain: bytes, batch: Sequence[Message], wanted: set[int], links: dict[int, tuple[str, str]]
+    chain: bytes, last: int, batch: Sequence[Message], wanted: set[int], links: dict[int, tuple[str, str]]
 ) -> bytes:
     """Continue the chain over a batch, as `domain.chain` says, with nothing called that need not be."""
     for message in batch:
+        if message.sequence != (last := last + 1):
+            mine = gap_leaf(last, message.sequence - 1)
+            chain = link(chain, mine)
+            links |= {n: (mine.hex(), chain.hex()) for n in wanted if last <= n < message.sequence}
+            last = message.sequence
         mine = sha256(
             b"\x00%b%b%b\x00%b"
             % (
@@ -103,12 +110,16 @@ def _holds(position: Position, found: tuple[str, str] | None, store_id: str) -> 
     return (position.store_id, position.leaf, position.chain) == (store_id, *(found or ("", "")))
 
 
-def _said(position: Position, store_id: str, last: int) -> str:
+def _said(position: Position, store_id: str, last: int, gaps: Sequence[Gap]) -> str:
     if position.store_id != store_id:
         return f"{position.projection} was folded from another log, store {position.store_id}"
     if position.sequence > last:
         return f"the log ends at {last:,}, and {position.projection} has folded {position.sequence:,}: it was cut"
-    return f"up to here the log is not the one that {position.projection} folded"
+    lost = ", ".join(str(gap) for gap in gaps if gap.first <= position.sequence)
+    after = (
+        f", or it folded what is lost since ({lost}): then build a new database from the log" if lost else ""
+    )
+    return f"up to here the log is not the one that {position.projection} folded{after}"
 
 
 def _against(head: Head, found: tuple[str, str] | None, store_id: str, last: int) -> str:
@@ -127,7 +138,8 @@ async def _first_difference(
     if index is None:
         return None
     rows = _rows(database, f"events__{index.version}")
-    async with Reader(client, until=min(last, index.sequence)) as reader:
+    gaps = await accepted_gaps(client)
+    async with Reader(client, until=min(last, index.sequence), gaps=gaps) as reader:
         async for batch in reader:
             for message in batch:
                 sequence, recorded, subject, body = next(rows, (0, 0, "", None))

@@ -99,6 +99,7 @@ def test_only_commands_publish_what_only_a_command_may_decide() -> None:
         "assessment.published.v1",
         "dealer.admitted.v1",
         "dealer.declined.v1",
+        "log.gap_accepted.v1",
         "violation.confirmed.v1",
         "violation.dismissed.v1",
     }

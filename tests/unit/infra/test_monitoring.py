@@ -21,7 +21,7 @@ def test_servers_that_hold_the_log_and_are_well_are_nothing_to_speak_of() -> Non
 
 @pytest.mark.parametrize(
     ("replicas", "what_to_do"),
-    [(1, "restore it from a backup"), (3, "stop it, remove its copy of the stream")],
+    [(1, "qudao repair"), (3, "stop it, remove its copy of the stream")],
 )
 def test_a_hole_is_a_fault_that_names_the_server_and_what_to_do(replicas: int, what_to_do: str) -> None:
     [fault], warnings = faults_of([ServerState("b", True, held=HOLED)], log(replicas))
