@@ -14,6 +14,7 @@ from api.asking import Freshness, view_handlers
 from api.bodies import REQUEST_BYTES_MAX
 from api.events import event_handlers
 from api.health import health_handler
+from api.history_answers import history_handlers
 from api.index import Index
 from api.intake import Intake
 from api.link import APPEND_SECONDS, Link
@@ -63,6 +64,7 @@ def create_app(
     return Litestar(
         [
             *view_handlers(views.values(), opened, freshness),
+            *(history_handlers(views, opened, freshness) if "dealers" in views else ()),
             *event_handlers(intake, index, link, views["events"], freshness),
             *schema_handlers(catalogue),
             *reference_handlers(views, catalogue, version),
