@@ -50,8 +50,6 @@ class Replaying(Struct, frozen=True):
     def moment(self, reader: Reader, view: View, query: Query) -> Iterator[Reader]:
         """The moment a question is about: the live one, or one made of the events that bear on it."""
         if query.known_at is None and (query.valid_at is None or view.computed is not None):
-            if view.explained and any(map(serves_index, reader.positions)):
-                begun(reader, query.valid_at, known_sequence(reader, None))
             yield reader
             return
         with self.past(reader, view, query) as (past, events, there):
@@ -71,7 +69,8 @@ class Replaying(Struct, frozen=True):
             field = "known_at" if query.known_at is not None else "valid_at"
             raise Problem("cannot_be_answered", reason, [(field, reason)])
         known = known_sequence(reader, query.known_at)
-        begun(reader, query.valid_at, known)
+        if view.computed is None:
+            begun(reader, query.valid_at, known)
         # A computed view reckons what was true from all that is known; a stored one is what was stated by then.
         past = Past(
             [self.projections[name] for name in sorted(names - {INDEX})],
