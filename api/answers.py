@@ -19,13 +19,14 @@ from api.reading import Page, shown
 from api.rows import rows_json
 from api.views import View
 
-JSON, CSV, HTML = "application/json", "text/csv", "text/html"
-_FORMATS = {JSON: "json", CSV: "csv", HTML: "html"}
+JSON, CSV, HTML, NDJSON = "application/json", "text/csv", "text/html", "application/x-ndjson"
+_FORMATS = {JSON: "json", CSV: "csv", HTML: "html", NDJSON: "ndjson"}
 _OF_SUMS = {"sum", "by", "compare", "sort", "limit", "cursor"}  # what the rows of a group are not asked with
 _MEDIA_TYPES = {
     "json": JSON,
     "csv": CSV + "; header=present",
     "html": HTML,
+    "ndjson": NDJSON,
 }
 
 

@@ -16,6 +16,7 @@ from api.bodies import REQUEST_BYTES_MAX
 from api.commands import Commands, command_handlers
 from api.events import event_handlers
 from api.health import health_handler
+from api.history_answers import history_handlers
 from api.index import Index
 from api.intake import Intake
 from api.link import APPEND_SECONDS, Link
@@ -77,6 +78,7 @@ def create_app(
     return Litestar(
         [
             *view_handlers(views.values(), opened, freshness),
+            *(history_handlers(views, opened, freshness) if "dealers" in views else ()),
             *event_handlers(intake, index, link, views["events"], freshness),
             *command_handlers(Commands(catalogue, opened, index, link, views, freshness)),
             *simulation_handlers(opened, views["assessments"]),

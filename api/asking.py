@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+import msgspec
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler, get
 
 from api.answers import HTML, JSON, answer_page, answer_row, chosen
+from api.diffing import answer_diff, diff, two_moments
 from api.explaining import answer_why, explain
 from api.fields import Stored
 from api.problems import AnyRequest, Problem
@@ -101,9 +103,21 @@ def _handlers(view: View, opened: Opened, freshness: Freshness) -> list[HTTPRout
             raise no_such_row(view, key)
         return answer_why(view, found, format, request.headers)
 
+    @get(f"/{view.name}/{segments}/diff", name=f"{view.name} compared")
+    async def ask_diff(request: AnyRequest) -> Response[bytes]:
+        key = read_key(view, [str(request.path_params[f"key_{n}"]) for n, _ in enumerate(view.key)])
+        since, until, rest = two_moments(parameters(request.scope["query_string"]))
+        query = msgspec.structs.replace(read_query(view, rest, one_row=True), known_at=until)
+        format = chosen(request.headers.get("accept"), query.format, (JSON, HTML))
+        await freshness.wait(view, query)
+        found = await asyncio.to_thread(diff, opened, view, key, query, since, now())
+        if found is None:
+            raise no_such_row(view, key)
+        return answer_diff(view, found, format, request.headers)
+
     if view.name == "events":
         return [ask]
-    return [ask, ask_row, ask_why] if view.explained else [ask, ask_row]
+    return [ask, ask_row, ask_why, ask_diff] if view.explained else [ask, ask_row]
 
 
 def read_key(view: View, segments: Sequence[str]) -> list[Stored]:

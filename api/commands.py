@@ -20,6 +20,7 @@ from api.explaining import Bearing
 from api.index import Index
 from api.link import Link
 from api.moment import Moment
+from api.past import EVENTS
 from api.problems import AnyRequest, Decision, Problem
 from api.query import Query
 from api.reading import Opened, reached
@@ -42,7 +43,6 @@ from domain.numbers import ZERO, plain
 from infra.append import AppendUnknownError, Outgoing, message_id
 from infra.decisions import SOURCE, OvertakenError, append_decision, last_decision
 from projections.assessments import Assessment, assessments
-from projections.events import EventRow
 from projections.published_assessments import PublishedAssessment, row_of
 
 COMMAND = "publish-assessment"
@@ -50,8 +50,6 @@ ATTEMPTS_MAX = 10
 BETWEEN_MAX = 100
 IDS = ("id", "dealer", "by", "policy", "assessment", "supersedes")
 VIEWS = ("assessments", "published_assessments", "events")  # what a decision looks at
-
-_EVENTS = sa.table("events", *[sa.column(name) for name in EventRow.__struct_fields__])
 
 
 class Decided(Struct, frozen=True):
@@ -254,7 +252,7 @@ def _same_command(command: PublishAssessment, data: AssessmentPublished, by: str
 
 
 def _between(reader: Reader, since: int) -> Iterator[Decision]:
-    column = _EVENTS.c
+    column = EVENTS.c
     statement = (
         sa.select(column.sequence, column.type, column.dealer, column.document)
         .where(column.sequence > since, column.family == "decisions", column.status == "accepted")

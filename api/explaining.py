@@ -79,14 +79,14 @@ def explain(
             change = past.take(event)
             if not bearing.on(past.write()):
                 continue
-            before, row = row, _row(there.connection, view, query, at, bearing)
-            if changes := _changes(view.shown, before, row):
+            before, row = row, row_of(there.connection, view, query, at, bearing)
+            if changes := changes_of(view.shown, before, row):
                 about = document_key(event) if change is None else change.document.key
                 effects.append(Effect(event.sequence, event.type, event.recorded, *about, changes))
         sequence = reached(view, query, there.positions) or 0
     if not row:
         return None
-    told = {field.name: _shown(field, row[field.name]) for field in view.shown}
+    told = told_of(view.shown, row)
     return Explanation(view.name, {name: told[name] for name in view.key}, sequence, at, told, tuple(effects))
 
 
@@ -147,7 +147,8 @@ def _base(name: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _row(connection: sa.Connection, view: View, query: Query, at: datetime, bearing: Bearing) -> Values:
+def row_of(connection: sa.Connection, view: View, query: Query, at: datetime, bearing: Bearing) -> Values:
+    """The row as it stands there; nothing where there is none. `bearing` learns what was looked at."""
     found: Sequence[Any] | None
     if (way := view.computed) is not None and bearing.reckoned:
         codec, moment = codec_of(view.row), Moment(connection, view.key)
@@ -163,13 +164,19 @@ def _row(connection: sa.Connection, view: View, query: Query, at: datetime, bear
     return {} if found is None else dict(zip(view.fields, found, strict=True))
 
 
+def told_of(fields: Iterable[Field], row: Values) -> dict[str, Any]:
+    """A row as it is answered."""
+    return {field.name: _shown(field, row[field.name]) for field in fields}
+
+
 def _shown(field: Field, stored: Any) -> Any:
     return None if stored is None else field.show(stored)
 
 
-def _changes(
+def changes_of(
     fields: Iterable[Field], before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> dict[str, Difference]:
+    """The fields that differ between two rows."""
     found = {}
     for field in fields:
         old, new = before.get(field.name), after.get(field.name)

@@ -12,6 +12,7 @@ from api.events import Answers, EventAnswer, ReceiptAnswer
 from api.explaining import Explanation
 from api.health import Health
 from api.intake import Entry
+from api.openapi_auditing import diff_path, history_path
 from api.problems import MEDIA_TYPE, PROBLEMS, ProblemDocument
 from api.query import LIMIT_DEFAULT, LIMIT_MAX, PARAMETERS, ROW_PARAMETERS, WAIT_SECONDS_MAX, parameters_of
 from api.simulating import Simulated, Simulation
@@ -60,6 +61,12 @@ def document(views: Mapping[str, View], catalogue: Catalogue, version: str) -> J
         schemas |= {name: _decimal_texts(schema) for name, schema in nested.items()}
         schemas[_name(view)] = row_schema(view)
         paths |= _view_paths(view)
+    if "dealers" in views:
+        answers = _ok(_ref("History"), csv_too=True)
+        content = answers["200"]["content"]
+        content["application/x-ndjson"] = content.pop("text/csv")
+        answers |= {"304": {"description": "Nothing changed."}, **_problems()}
+        paths |= history_path(views["events"], _parameter, _filter, answers)
     for path, ways in (_event_paths(catalogue) | _command_paths() | _fixed_paths()).items():
         paths[path] = paths.get(path, {}) | ways
     return {
@@ -143,6 +150,14 @@ def _view_paths(view: View) -> Json:
                 f"explain_{view.name}",
                 f"Why a row of {view.name} says what it says: the documents behind it, and what each changed.",
                 _ok({"$ref": "#/components/schemas/Explanation"}),
+            )
+            paths[f"/{view.name}/{keys}/diff"] = diff_path(
+                _of_a_row(
+                    view,
+                    f"compare_{view.name}",
+                    f"What a row of {view.name} was known to say at two moments, and what moved it between them.",
+                    _ok({"$ref": "#/components/schemas/Diff"}),
+                )
             )
     return paths
 

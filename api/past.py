@@ -34,7 +34,7 @@ VOID, MERGED, DISPATCHED = (
     BY_PAYLOAD[DeliveryDispatched].name,
 )
 
-_EVENTS = sa.table(
+EVENTS = sa.table(
     "events",
     *[sa.column(name) for name in EventRow.__struct_fields__],
 )
@@ -69,6 +69,8 @@ class Replaying(Struct, frozen=True):
             reason = f"{view.name} says what arrived and what became of it: there is nothing to fold again"
             raise Problem("cannot_be_answered", reason, [(_past_by(query), reason)])
         known = known_sequence(reader, query.known_at)
+        if view.computed is None:
+            begun(reader, query.valid_at, known)
         # A computed view reckons what was true from all that is known; a stored one is what was stated by then.
         past = Past(
             [self.projections[name] for name in sorted(names - {INDEX})],
@@ -87,28 +89,42 @@ class Replaying(Struct, frozen=True):
 
         Raises a cannot_be_answered problem where they are too many.
         """
-        column = _EVENTS.c
-        taken = sa.and_(column.status == "accepted", column.sequence <= known)
-        where = [taken]
-        if query.without:
-            where.append(column.sequence.not_in(_taken(reader.connection, taken, query.without)))
-        if INDEX not in names:  # else what is odd about any event at all is asked for
-            kinds = frozenset[str]().union(*[self.projections[name].kinds for name in names])
-            where.append(column.kind.in_([*sorted(kinds), VOID]))
         dealers = [str(value) for value in query.filters.get("dealer", ())]
         if "" in dealers:  # rows of nobody may be anybody's doing
             dealers = []
         elif not dealers and (places := [str(v) for v in query.filters.get("location", ()) if v is not None]):
-            dealers = _naming(reader.connection, taken, places)
+            dealers = _naming(reader.connection, _taken(known), places)
+        fewer = " or ".join(name for name in ("dealer", "location") if name in view.fields) or "less"
+        made = f"make the moment: qudao replay --known-at {known} --into sqlite:///past.db"
+        reason = f"more than {EVENTS_MAX} events bear on it: name {fewer}, or {made}"
+        field = _past_by(query)
+        yield from self.events_of(reader, dealers, names, known, reason, field, query.without)
+
+    def events_of(
+        self,
+        reader: Reader,
+        dealers: Sequence[str],
+        names: frozenset[str],
+        known: int,
+        reason: str,
+        field: str = "known_at",
+        without: Sequence[int] = (),
+    ) -> Iterator[Recorded[Payload]]:
+        """The accepted events up to a sequence that bear on dealers, or on anybody where none is named, in order.
+
+        `names` are the projections that are to fold them; raises a problem with the reason where they are too many.
+        """
+        column, taken = EVENTS.c, _taken(known)
+        where = [taken]
+        if without:
+            where.append(column.sequence.not_in(_accepted(reader.connection, taken, without)))
+        if INDEX not in names:  # else what is odd about any event at all is asked for
+            kinds = frozenset[str]().union(*[self.projections[name].kinds for name in names])
+            where.append(column.kind.in_([*sorted(kinds), VOID]))
         if dealers:
             where.append(sa.or_(*self._bearing_on(reader, taken, dealers)))
         if _too_many(reader.connection, where):
-            reason = (
-                f"more than {EVENTS_MAX} events bear on it: name "
-                f"{' or '.join(name for name in ('dealer', 'location') if name in view.fields) or 'less'}, or make "
-                f"the moment: qudao replay --known-at {known} --into sqlite:///past.db"
-            )
-            raise Problem("cannot_be_answered", reason, [(_past_by(query), reason)])
+            raise Problem("cannot_be_answered", reason, [(field, reason)])
         statement = sa.select(column.sequence, column.recorded, column.family, column.dealer, column.body)
         for found in reader.connection.execute(statement.where(*where).order_by(column.sequence)):
             yield self.read(*found)
@@ -121,9 +137,9 @@ class Replaying(Struct, frozen=True):
         Those are mergers recorded under the dealer that stays, and events of others that their voids name. And one
         delivery of anybody's: whether a sale is an order or a delivery depends on whether there are deliveries at all.
         """
-        connection, column = reader.connection, _EVENTS.c
+        connection, column = reader.connection, EVENTS.c
         yield column.dealer.in_([*dealers, ""])
-        mergers = sa.select(column.dealer).where(taken, column.type == MERGED, _names(connection, dealers))
+        mergers = sa.select(column.dealer).where(taken, column.type == MERGED, named_in(connection, dealers))
         if remaining := [dealer for (dealer,) in connection.execute(mergers.distinct())]:
             yield sa.and_(column.dealer.in_(remaining), column.kind.in_(("dealer", VOID)))
         said = sa.select(column.sequence, column.recorded, column.family, column.dealer, column.body)
@@ -132,8 +148,7 @@ class Replaying(Struct, frozen=True):
             void.data for void in (self.read(*found) for found in voids) if isinstance(void.data, EventVoided)
         ]
         if named:
-            [version] = [position.version for position in reader.positions if _serves_index(position)]
-            held = sa.table(f"identities__{version}", sa.column("digest"), sa.column("sequence"))
+            held = index_table(reader, "identities", "digest", "sequence")
             digests = [digest(void.source, void.id) for void in named]
             yield column.sequence.in_(sa.select(held.c.sequence).where(held.c.digest.in_(digests)))
         loads = sa.select(column.dealer, column.document).where(taken, column.type == DISPATCHED)
@@ -146,12 +161,34 @@ class Replaying(Struct, frozen=True):
         return self.catalogue.read(sequence, recorded_us * 1000, subject, body.encode())
 
 
+def _taken(known: int) -> sa.ColumnElement[bool]:
+    return sa.and_(EVENTS.c.status == "accepted", EVENTS.c.sequence <= known)
+
+
+def index_table(reader: Reader, name: str, *columns: str) -> sa.TableClause:
+    """A table of stage 0 that is no view, in the version that serves."""
+    [version] = [position.version for position in reader.positions if serves_index(position)]
+    return sa.table(f"{name}__{version}", *[sa.column(column) for column in columns])
+
+
+def recorded_events(
+    replaying: Replaying, reader: Reader, sequences: Sequence[int]
+) -> Iterator[Recorded[Payload]]:
+    """The accepted events at these sequences, in order."""
+    column = EVENTS.c
+    said = sa.select(column.sequence, column.recorded, column.family, column.dealer, column.body)
+    for begin in range(0, len(sequences), 1000):
+        where = (column.status == "accepted", column.sequence.in_(sequences[begin : begin + 1000]))
+        for found in reader.connection.execute(said.where(*where).order_by(column.sequence)):
+            yield replaying.read(*found)
+
+
 def known_sequence(reader: Reader, known_at: int | datetime | None) -> int:
     """The last sequence of the log that was there at an instant, or that is named; without either, the present one.
 
     Raises a cannot_be_answered problem for what lies before the book begins, or beyond where it is.
     """
-    reached = max((p.sequence for p in reader.positions if _serves_index(p)), default=0)
+    reached = max((p.sequence for p in reader.positions if serves_index(p)), default=0)
     if known_at is None:
         return reached
     if isinstance(known_at, int):
@@ -182,11 +219,11 @@ def _past_by(query: Query) -> str:
     return "without" if query.without else "valid_at"
 
 
-def _taken(
+def _accepted(
     connection: sa.Connection, taken: sa.ColumnElement[bool], sequences: Sequence[int]
 ) -> Sequence[int]:
     """These sequences; raises a bad_parameter problem where one of them is no accepted event."""
-    column = _EVENTS.c
+    column = EVENTS.c
     found = connection.execute(sa.select(column.sequence).where(taken, column.sequence.in_(sequences)))
     if missing := sorted(set(sequences) - {sequence for (sequence,) in found}):
         reason = f"no event is accepted at {', '.join(map(str, missing))}, as far as it is known"
@@ -194,17 +231,39 @@ def _taken(
     return sequences
 
 
+def recorded_at(reader: Reader, sequence: int) -> datetime:
+    """When the log took the message at a sequence, or the last before it."""
+    found = _recorded(reader.connection, sequence)
+    return from_microseconds(found[1] if found is not None else 0)
+
+
+def begun(reader: Reader, valid_at: datetime | None, known: int) -> None:
+    """Raise a cannot_be_answered problem for an instant before everything the book speaks of."""
+    column, taken = EVENTS.c, _taken(known)
+    if valid_at is None:
+        return
+    some = sa.select(column.sequence).where(taken, column.effective <= microseconds(valid_at)).limit(1)
+    if reader.connection.execute(some).first() is not None:
+        return
+    first = reader.connection.execute(sa.select(sa.func.min(column.effective)).where(taken)).scalar()
+    if first is not None:
+        begins = from_microseconds(first).isoformat()
+        reason = f"the book speaks of nothing before {begins}: what was true before that it cannot say"
+        raise Problem("cannot_be_answered", reason, [("valid_at", reason)])
+
+
 def _out_of_reach(reason: str) -> Problem:
     return Problem("cannot_be_answered", reason, [("known_at", reason)])
 
 
-def _serves_index(position: Position) -> bool:
+def serves_index(position: Position) -> bool:
+    """Whether a position is that of the index which is read."""
     return position.projection == INDEX and position.status in (LIVE, STOPPED)
 
 
 def _recorded(connection: sa.Connection, sequence: int, *, upwards: bool = False) -> tuple[int, int] | None:
     """Sequence and recorded instant of the message at a sequence, or of the nearest before (or after) it."""
-    column = _EVENTS.c
+    column = EVENTS.c
     statement = sa.select(column.sequence, column.recorded).limit(1)
     if upwards:
         statement = statement.where(column.sequence >= sequence).order_by(column.sequence)
@@ -215,17 +274,17 @@ def _recorded(connection: sa.Connection, sequence: int, *, upwards: bool = False
 
 
 def _too_many(connection: sa.Connection, where: Sequence[sa.ColumnElement[bool]]) -> bool:
-    some = sa.select(_EVENTS.c.sequence).where(*where).limit(EVENTS_MAX + 1).subquery()
+    some = sa.select(EVENTS.c.sequence).where(*where).limit(EVENTS_MAX + 1).subquery()
     return bool(connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one() > EVENTS_MAX)
 
 
 def _naming(connection: sa.Connection, taken: sa.ColumnElement[bool], named: Sequence[str]) -> list[str]:
     """The dealers of whose events one names any of these ids."""
-    statement = sa.select(_EVENTS.c.dealer).where(taken, _names(connection, named)).distinct()
+    statement = sa.select(EVENTS.c.dealer).where(taken, named_in(connection, named)).distinct()
     return [dealer for (dealer,) in connection.execute(statement)]
 
 
-def _names(connection: sa.Connection, named: Sequence[str]) -> sa.ColumnElement[bool]:
+def named_in(connection: sa.Connection, named: Sequence[str]) -> sa.ColumnElement[bool]:
     """Which events may name any of these ids: of those written with escapes, any at all."""
     place: Any = sa.func.strpos if connection.dialect.name == POSTGRESQL else sa.func.instr
-    return sa.or_(*[place(_EVENTS.c.body, said) > 0 for said in (*[f'"{name}"' for name in named], "\\")])
+    return sa.or_(*[place(EVENTS.c.body, said) > 0 for said in (*[f'"{name}"' for name in named], "\\")])

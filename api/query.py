@@ -148,7 +148,7 @@ class _Reading:
             under=self._one("under", str, None) if "under" in known else None,
             format=self._one("format", _format, ""),
             valid_at=self._one("valid_at", read_instant, None),
-            known_at=self._one("known_at", _known, None),
+            known_at=self._one("known_at", read_known, None),
             without=self._one("without", _sequences, ()),
             min_sequence=self._one("min_sequence", _sequence, 0),
             wait_seconds=self._one("wait", _wait, WAIT_SECONDS),
@@ -240,7 +240,8 @@ def _way(said: str) -> str:
     return said
 
 
-def _known(said: str) -> int | datetime:
+def read_known(said: str) -> int | datetime:
+    """Read a sequence of the log, or an instant. Raises ValueError."""
     return read_integer(said) if said.isdigit() else read_instant(said)
 
 

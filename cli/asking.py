@@ -62,10 +62,14 @@ class Api:
 
     def rows(self, view: str, **query: object) -> list[dict[str, Any]]:
         """The rows of one page of a view, or of its sums."""
-        status, body = self._get(f"/{view}?{urlencode(query)}")
+        return msgspec.json.decode(self.body(f"/{view}", **query), type=_Items).items
+
+    def body(self, path: str, **query: object) -> bytes:
+        """What an address answers, as it comes. Raises AskError where that is a problem."""
+        status, body = self._get(f"{path}?{urlencode(query)}")
         if status != http.client.OK:
-            raise _refused(f"/{view}", status, body)
-        return msgspec.json.decode(body, type=_Items).items
+            raise _refused(path, status, body)
+        return body
 
     def await_sequence(self, views: Sequence[str], sequence: int, seconds: float) -> None:
         """Return once views show everything up to a sequence. Raises AskError where they do not in time."""

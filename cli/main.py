@@ -32,6 +32,7 @@ COMMANDS = {
     "status": ("cli.status", "say how far every projection is, and how the log stands"),
     "verify": ("cli.verify", "read the whole log again: whole, and what was folded, or where it is not"),
     "head": ("cli.head", "sign what the log is now, for somebody else to keep"),
+    "history": ("cli.history", "everything that concerns a dealer, to look at, to keep or to print"),
     "backup": ("cli.backup", "copy the log into a new folder, while it goes on"),
     "restore": ("cli.restore", "put a copy of the log back where none is, and prove it"),
     "replay": ("cli.replay", "fold the log up to a moment into a database of its own, to be asked"),

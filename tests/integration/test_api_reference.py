@@ -94,6 +94,11 @@ def test_every_address_is_described_and_every_description_is_served(
         ("/health", "/health"),
         ("/events?limit=x", "/events"),
         ("/events/1", "/events/{sequence}"),
+        ("/dealers/D1/history", "/dealers/{dealer}/history"),
+        ("/dealers/none/history", "/dealers/{dealer}/history"),
+        ("/dealers/D1/history?sort=type", "/dealers/{dealer}/history"),
+        ("/orders/D1/O1/diff?known_at=1", "/orders/{dealer}/{order}/diff"),
+        ("/orders/D1/O1/diff?known_at=1&known_at=9", "/orders/{dealer}/{order}/diff"),
         ("/events/99", "/events/{sequence}"),
         ("/receipts", "/receipts"),
     ],
@@ -138,7 +143,19 @@ def test_the_events_on_nats_are_described_for_programs(api: TestClient[Litestar]
 # pages
 
 
-@pytest.mark.parametrize("address", ["/", "/docs", "/orders", "/orders/D1/O1", "/flags", "/stock_levels"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/",
+        "/docs",
+        "/orders",
+        "/orders/D1/O1",
+        "/orders/D1/O1/diff?known_at=1",
+        "/dealers/D1/history",
+        "/flags",
+        "/stock_levels",
+    ],
+)
 def test_a_page_needs_nothing_from_elsewhere(api: TestClient[Litestar], address: str) -> None:
     page = api.get(address, headers={"Accept": "text/html"})
 

@@ -1,0 +1,258 @@
+"""A dealer's history: every message that concerns it, what each corrects and changed, and what was not taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import Raw, Struct
+
+from api import cursor
+from api.concerning import Concern, Concerning, concerning
+from api.corrections import Corrections, corrections
+from api.explaining import Difference, changes_of
+from api.fields import field_of
+from api.past import EVENTS, EVENTS_MAX, Replaying, begun, known_sequence, serves_index
+from api.problems import FieldProblem, Problem
+from api.query import Query
+from api.reading import Opened
+from api.selecting import conditions
+from api.views import Reader, View
+from domain.calendar import microseconds
+from domain.envelope import Payload, Recorded
+from infra.engine import INDEX
+from infra.past import Past, Touched
+from infra.tables import codec_of
+from projections.events import EventRow, Rejection
+from projections.rows import TABLES
+
+ORDER = "sequence"
+HOMES = ("dealer", "location")  # the keys by which a row is a dealer's
+_EVENT = codec_of(EventRow)
+_REJECTIONS = sa.table("rejections", *[sa.column(name) for name in Rejection.__struct_fields__])
+
+
+class Changed(Struct, frozen=True):
+    """One stored row of the dealer that an event changed, and its fields before and after."""
+
+    view: str
+    key: dict[str, Any]
+    fields: dict[str, Difference]
+
+
+class HistoryEntry(Struct, frozen=True, kw_only=True):
+    """One message of a dealer's history.
+
+    Its clocks: `effective` is when it happened, `recorded` when the log took it, `time` what its publisher claims.
+    `concern` says why it is here: the dealer's own, of nobody and with the dealer in its scope, or of another dealer
+    and naming this one. `of` is the sequence of the first holder of its identity, where it is a duplicate or a
+    conflict. `changed` is null where more events bear on the dealer than are folded for one answer.
+    """
+
+    sequence: int
+    status: str
+    concern: Concern
+    effective: datetime | None
+    recorded: datetime | None
+    time: datetime | None
+    source: str
+    id: str
+    actor: str | None
+    family: str
+    dealer: str
+    type: str
+    kind: str
+    document: str
+    of: int
+    corrects: tuple[int, ...]
+    corrected_by: tuple[int, ...]
+    reasons: tuple[FieldProblem, ...]
+    attachments: tuple[dict[str, Any], ...]
+    changed: tuple[Changed, ...] | None
+    event: Raw | None
+
+
+class History(Struct, frozen=True):
+    """A page of a history, how to go on, and which log it was read from."""
+
+    items: tuple[HistoryEntry, ...]
+    next: str | None
+    sequence: int
+    at: datetime
+    store_id: str
+    head_sequence: int
+    head: str
+
+
+class _Said(Struct):
+    """What an entry shows of an event as it was sent."""
+
+    actor: Any = None
+    data: Any = None
+
+
+def read_history(
+    opened: Opened, view: View, dealer: str, query: Query, limit: int, now: datetime
+) -> History | None:
+    """A page of at most `limit` messages of the log, by sequence; None where nothing is said of such a dealer.
+
+    `view` is that of events, by which the query was read. With `valid_at`, what happened by then, and what withdraws
+    it; where a message cannot be read, the log's clock stands for all three.
+    """
+    with opened.reader() as reader:
+        known = known_sequence(reader, query.known_at)
+        begun(reader, query.valid_at, known)
+        concerned = concerning(reader, opened.replaying.catalogue, dealer, known)
+        if not _there(reader, dealer, concerned, known):
+            return None
+        found = _page(reader, view, concerned, query, limit, now)
+        following = None
+        if len(found) > limit:
+            found = found[:limit]
+            following = cursor.write(cursor.Cursor(ORDER, [found[-1].sequence]))
+        sequences = [row.sequence for row in found]
+        events = [
+            opened.replaying.read(*_stored(row), row.family, row.dealer, row.body)
+            for row in found
+            if row.status == "accepted"
+        ]
+        links = corrections(opened.replaying, reader, events, known)
+        changed = _changed(opened.replaying, reader, dealer, concerned, query, known, sequences)
+        reasons = _reasons(reader, [row.sequence for row in found if row.status != "accepted"])
+        items = [_entry(row, concerned, links, reasons, changed) for row in found]
+        [position] = [p for p in reader.positions if serves_index(p)]
+    at = query.valid_at or now
+    return History(tuple(items), following, known, at, position.store_id, position.sequence, position.chain)
+
+
+def _stored(row: EventRow) -> tuple[int, int]:
+    assert row.recorded is not None, "the log's own clock is always there"
+    return row.sequence, microseconds(row.recorded)
+
+
+def _there(reader: Reader, dealer: str, concerned: Concerning, known: int) -> bool:
+    own = sa.select(EVENTS.c.sequence).where(EVENTS.c.dealer == dealer, EVENTS.c.sequence <= known).limit(1)
+    return bool(concerned.naming) or reader.connection.execute(own).first() is not None
+
+
+def _page(
+    reader: Reader, view: View, concerned: Concerning, query: Query, limit: int, now: datetime
+) -> list[EventRow]:
+    column = EVENTS.c
+    happened = sa.func.coalesce(column.effective, column.recorded)
+    where = [
+        concerned.where,
+        *conditions(view, msgspec.structs.replace(query, range=type(query.range)()), now),
+    ]
+    since, until = query.range.stored()
+    if since is not None:
+        where.append(happened >= since)
+    if until is not None:
+        where.append(happened < until)
+    if query.valid_at is not None:
+        true = happened <= microseconds(query.valid_at)
+        withdrawn = sa.select(column.sequence).where(concerned.where, true)
+        where.append(sa.or_(true, sa.and_(column.status == "accepted", column.of.in_(withdrawn))))
+    if query.cursor:
+        where.append(column.sequence > cursor.read(query.cursor, ORDER, [int]).last[0])
+    statement = sa.select(EVENTS).where(*where).order_by(column.sequence).limit(limit + 1)
+    rows = [_EVENT.read(values) for values in reader.connection.execute(statement)]
+    return [row for row in rows if isinstance(row, EventRow)]
+
+
+def _entry(
+    row: EventRow,
+    concerned: Concerning,
+    links: Corrections,
+    reasons: Mapping[int, tuple[FieldProblem, ...]],
+    changed: Mapping[int, tuple[Changed, ...]] | None,
+) -> HistoryEntry:
+    said = msgspec.json.decode(row.body, type=_Said) if row.body else _Said()
+    files = said.data.get("attachments", ()) if isinstance(said.data, dict) else ()
+    names = set(HistoryEntry.__struct_fields__) & set(EventRow.__struct_fields__)
+    return HistoryEntry(
+        **{name: getattr(row, name) for name in names},
+        concern=concerned.why(row.dealer, row.sequence),
+        actor=said.actor if isinstance(said.actor, str) else None,
+        corrects=tuple(links.corrects.get(row.sequence, ())),
+        corrected_by=tuple(links.corrected_by.get(row.sequence, ())),
+        reasons=reasons.get(row.sequence, ()),
+        attachments=tuple(files),
+        changed=None if changed is None else changed.get(row.sequence, ()),
+        event=Raw(msgspec.json.format(row.body.encode(), indent=-1)) if row.body else None,  # in one line
+    )
+
+
+def _reasons(reader: Reader, sequences: Sequence[int]) -> dict[int, tuple[FieldProblem, ...]]:
+    column = _REJECTIONS.c
+    found = {}
+    for begin in range(0, len(sequences), 1000):
+        wanted = column.sequence.in_(sequences[begin : begin + 1000])
+        for sequence, said in reader.connection.execute(
+            sa.select(column.sequence, column.reasons).where(wanted)
+        ):
+            found[sequence] = msgspec.json.decode(said, type=tuple[FieldProblem, ...])
+    return found
+
+
+def _changed(
+    replaying: Replaying,
+    reader: Reader,
+    dealer: str,
+    concerned: Concerning,
+    query: Query,
+    known: int,
+    sequences: Sequence[int],
+) -> dict[int, tuple[Changed, ...]] | None:
+    """What the events of a page changed: one fold of all that bear on the dealer, up to the last of them.
+
+    None where they are more than are folded for one answer.
+    """
+    if not sequences:
+        return {}
+    wanted, found = set(sequences), {}
+    past = Past(list(replaying.projections.values()), query.valid_at)
+    try:
+        for event in _events(replaying, reader, [dealer, *sorted(concerned.namers)], known):
+            if event.sequence > sequences[-1]:
+                break
+            if event.sequence not in wanted:
+                past.take(event)
+                continue
+            past.write()
+            past.take(event)
+            found[event.sequence] = tuple(_of_dealer(past.write(), dealer))
+    except Problem as problem:
+        if problem.document.type != "/problems/cannot_be_answered":
+            raise
+        return None
+    finally:
+        past.close()
+    return found
+
+
+def _events(
+    replaying: Replaying, reader: Reader, dealers: Sequence[str], known: int
+) -> Iterator[Recorded[Payload]]:
+    names = frozenset({INDEX, *replaying.projections})
+    return replaying.events_of(reader, dealers, names, known, f"more than {EVENTS_MAX} events bear on it")
+
+
+def _of_dealer(touched: Iterable[Touched], dealer: str) -> Iterator[Changed]:
+    """The rows of the dealer among those that were touched: of others' rows only a part was folded."""
+    for one in touched:
+        entry, columns = TABLES[one.row], codec_of(one.row).columns
+        key = dict(zip(entry.key, one.key, strict=True))
+        if dealer not in [key.get(name) for name in HOMES]:
+            continue
+        fields = [field_of(column) for column in columns]
+        own, rest = fields[: len(key)], fields[len(key) :]
+        before = dict(zip([field.name for field in rest], one.before, strict=True))
+        after = dict(zip([field.name for field in rest], one.after, strict=True))
+        shown = {
+            field.name: None if key[field.name] is None else field.show(key[field.name]) for field in own
+        }
+        yield Changed(entry.view, shown, changes_of(rest, before, after))

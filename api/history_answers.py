@@ -1,0 +1,117 @@
+"""GET /dealers/<dealer>/history: a page for programs, lines for archives, one file to be read and printed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from urllib.parse import urlencode
+
+import msgspec
+from litestar import Response
+from litestar.datastructures import Headers
+from litestar.handlers import HTTPRouteHandler, get
+
+from api.answers import HTML, JSON, NDJSON, answer, chosen
+from api.asking import Freshness, now, read_key
+from api.history import History, read_history
+from api.history_page import Figures, history_page
+from api.past import EVENTS, EVENTS_MAX
+from api.problems import AnyRequest, Problem
+from api.query import PARAMETERS, Query, parameters, read_query
+from api.reading import Opened, Page, read_page
+from api.views import View
+
+#: What a history is asked with beside fields of events.
+HISTORY_PARAMETERS = [name for name in PARAMETERS if name not in ("sort", "sum", "by", "compare", "under")]
+#: Fields of events, and ways to ask views, that a history does not take.
+LEFT_OUT = ("sort", "sum", "by", "compare", "dealer", "body")
+#: The figures at the end of the file: view, the field that is the dealer, and what is added up.
+FIGURES: tuple[tuple[str, str, dict[str, str]], ...] = (
+    ("dealers", "dealer", {}),
+    ("dealer_sales", "dealer", {"sum": "ordered_net,dispatched_net,accepted_net,returned_net,invoiced_net"}),
+    ("stock_levels", "location", {}),
+    ("targets", "dealer", {}),
+    ("assessments", "dealer", {}),
+    ("receivables", "dealer", {}),
+    ("statements", "dealer", {}),
+)
+ROWS_MAX = 1000
+
+
+def history_handlers(
+    views: Mapping[str, View], opened: Opened, freshness: Freshness
+) -> list[HTTPRouteHandler]:
+    """The one handler; the fields that filter are those of events."""
+    view = msgspec.structs.replace(views["events"], period="effective", source=EVENTS)
+
+    @get("/dealers/{dealer:str}/history", name="history of a dealer")
+    async def ask(request: AnyRequest) -> Response[bytes]:
+        dealer = str(read_key(views["dealers"], [str(request.path_params["dealer"])])[0])
+        raw = request.scope["query_string"]
+        query, format, limited = read_question(view, parameters(raw))
+        format = chosen(request.headers.get("accept"), format, (JSON, NDJSON, HTML))
+        await freshness.wait(view, query)
+        limit = query.limit if limited or format == "json" else EVENTS_MAX
+        at = now()
+        found = await asyncio.to_thread(read_history, opened, view, dealer, query, limit, at)
+        if found is None:
+            raise Problem("no_such_row", f"no event is of a dealer {dealer!r}, and none names it")
+        if found.next and not limited and format != "json":
+            reason = f"more than {EVENTS_MAX} messages: name limit, or from and to"
+            raise Problem("cannot_be_answered", reason, [("limit", reason)])
+        figures: list[Figures] = []
+        if format == "html":
+            figures = await asyncio.to_thread(_figures, opened, views, dealer, query)
+        return answer_history(dealer, found, figures, format, request.url.path, raw, request.headers)
+
+    return [ask]
+
+
+def read_question(view: View, said: Iterable[tuple[str, str]]) -> tuple[Query, str, bool]:
+    """A question, the format it names, and whether it says how many; `ndjson` is a format here only."""
+    said = list(said)
+    rest = [pair for pair in said if pair != ("format", "ndjson")]
+    wrong = [
+        (name, f"is not known here; there are: {', '.join(HISTORY_PARAMETERS)}")
+        for name, value in rest
+        if name in LEFT_OUT or (name, value) == ("format", "csv")
+    ]
+    if wrong:
+        raise Problem("bad_parameter", f"wrong in this history: {', '.join(n for n, _ in wrong)}", wrong)
+    query = read_query(view, rest)
+    format = "ndjson" if len(rest) < len(said) else query.format
+    return query, format, any(name == "limit" for name, _ in said)
+
+
+def _figures(opened: Opened, views: Mapping[str, View], dealer: str, query: Query) -> list[Figures]:
+    found = []
+    for name, field, more in FIGURES:
+        view = views[name]
+        asked = read_query(view, [(field, dealer), ("limit", str(ROWS_MAX)), *more.items()])
+        asked = msgspec.structs.replace(asked, valid_at=query.valid_at, known_at=query.known_at)
+        page: Page = read_page(opened, view, asked, now())
+        found.append(Figures(view, page))
+    return found
+
+
+def answer_history(
+    dealer: str,
+    found: History,
+    figures: list[Figures],
+    format: str,
+    path: str,
+    raw: bytes,
+    headers: Headers,
+) -> Response[bytes]:
+    """A history in the format asked for."""
+    extra: dict[str, str] = {}
+    if found.next:
+        kept = [(name, value) for name, value in parameters(raw) if name != "cursor"]
+        extra["Link"] = f'<{path}?{urlencode([*kept, ("cursor", found.next)])}>; rel="next"'
+    if format == "ndjson":
+        body = b"".join(msgspec.json.encode(entry) + b"\n" for entry in found.items)
+    elif format == "html":
+        body = history_page(dealer, found, figures)
+    else:
+        body = msgspec.json.encode(found)
+    return answer(body, format, found.sequence, found.at, headers, extra)

@@ -1,0 +1,153 @@
+"""A dealer's history and a comparison of two moments, asked over HTTP and on the command line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from tests.lab.databases import Databases, Where
+from tests.lab.events import HOUR, NOON, dispatched, log, order, voided
+from tests.lab.qudao import qudao, up
+from tests.lab.site import fold, site
+
+pytestmark = pytest.mark.integration
+
+FILE = {"sha256": "ab" * 32, "name": "note.pdf", "media_type": "application/pdf"}
+
+
+def story(where: Where) -> None:
+    """Placed, sent again, contradicted, unreadable, amended, told late, and withdrawn."""
+    placed = order("O1", "D1", ("COLA", 10), id="o1")
+    fold(
+        where,
+        log(
+            [
+                placed,
+                placed,
+                order("O1", "D1", ("COLA", 12), id="o1"),
+                order("O2", "D1", ("COLA", -1), id="o2"),
+                order(
+                    "O1", "D1", ("COLA", 8), id="o1b", time=NOON + timedelta(minutes=5), attachments=[FILE]
+                ),
+                dispatched("L1", "D2", ("COLA", 3), from_="D1", id="l1"),
+                order("O3", "D1", ("COLA", 5), id="o3", time=NOON - HOUR),
+                voided("o3", event_id="v1"),
+            ]
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def asked(databases: Databases) -> Iterator[TestClient[Litestar]]:
+    where = databases.new()
+    story(where)
+    with site(where) as client:
+        yield client
+
+
+def test_a_history_says_what_became_of_every_message(asked: TestClient[Litestar]) -> None:
+    items = asked.get("/dealers/D1/history").json()["items"]
+
+    said = {
+        one["sequence"]: (one["status"], one["concern"], one["of"], one["corrects"], one["corrected_by"])
+        for one in items
+    }
+    assert said == {
+        1: ("accepted", "own", 0, [], [5]),
+        2: ("duplicate", "own", 1, [], []),
+        3: ("conflict", "own", 1, [], []),
+        4: ("invalid", "own", 0, [], []),
+        5: ("accepted", "own", 0, [1], []),
+        6: ("accepted", "names", 0, [], []),
+        7: ("accepted", "own", 0, [], [8]),
+        8: ("accepted", "own", 7, [7], []),
+    }
+    assert [one["reasons"] != [] for one in items] == [False, False, True, True, *[False] * 4]
+    assert items[4]["attachments"] == [FILE]
+    assert (items[4]["source"], items[4]["time"]) == ("erp", "2026-03-02T12:05:00Z")
+    [level] = [one for one in items[4]["changed"] if one["view"] == "order_items"]
+    assert level["fields"]["ordered"] == {"before": "10", "after": "8", "difference": "-2"}
+
+
+def test_a_history_is_filtered_by_what_events_have(asked: TestClient[Litestar]) -> None:
+    def sequences(query: str) -> list[int]:
+        return [one["sequence"] for one in asked.get(f"/dealers/D1/history?{query}").json()["items"]]
+
+    assert sequences("type=order.placed.v1&status=accepted") == [1, 5, 7]
+    assert sequences("status=conflict&status=invalid") == [3, 4]
+    assert sequences("to=2026-03-02T12:00:00Z") == [7]
+    assert sequences("valid_at=2026-03-02T11:30:00Z") == [7, 8]
+    assert sequences("known_at=3") == [1, 2, 3]
+    assert sequences("after=6") == [7, 8]
+
+
+def test_a_history_is_kept_as_lines_and_as_one_file(asked: TestClient[Litestar]) -> None:
+    lines = asked.get("/dealers/D1/history", headers={"Accept": "application/x-ndjson"})
+    page = asked.get("/dealers/D1/history", headers={"Accept": "text/html"}).text
+
+    assert [json.loads(line) for line in lines.text.splitlines()] == asked.get("/dealers/D1/history").json()[
+        "items"
+    ]
+    assert all(f'<tr id="{sequence}">' in page for sequence in range(1, 9))
+    assert "duplicate, of" in page
+    assert "store-1" in page
+    assert FILE["sha256"] in page
+    assert re.findall("<h2>(.*?)</h2>", page) == [
+        *("dealers", "dealer sales", "stock levels", "targets", "assessments", "receivables", "statements")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("/dealers/D9/history", "no_such_row"),
+        ("/dealers/D1/history?sum=of", "bad_parameter"),
+        ("/dealers/D1/history?format=csv", "bad_parameter"),
+        ("/dealers/D1/history?cursor=x", "bad_cursor"),
+        ("/dealers/D1/history?known_at=2020-01-01T00:00:00Z", "cannot_be_answered"),
+        ("/dealers/D1/history?valid_at=2020-01-01T00:00:00Z", "cannot_be_answered"),
+        ("/orders/D1/O1/diff", "bad_parameter"),
+        ("/orders/D1/O1/diff?known_at=5&known_at=1", "bad_parameter"),
+        ("/orders/D1/O1/diff?known_at=2020-01-01T00:00:00Z", "cannot_be_answered"),
+        ("/orders/D1/O1/diff?known_at=1&valid_at=2020-01-01T00:00:00Z", "cannot_be_answered"),
+        ("/orders/D1/O9/diff?known_at=1", "no_such_row"),
+    ],
+)
+def test_what_cannot_be_said_is_a_problem(asked: TestClient[Litestar], query: str, code: str) -> None:
+    assert asked.get(query).json()["type"] == f"/problems/{code}"
+
+
+def test_a_comparison_says_what_was_corrected_and_what_came_late(asked: TestClient[Litestar]) -> None:
+    corrected = asked.get("/orders/D1/O1/diff?known_at=4&known_at=8").json()
+    late = asked.get("/orders/D1/O3/diff?known_at=4&known_at=7").json()
+
+    assert corrected["known"] == [4, 8]
+    assert (corrected["before"]["net"], corrected["after"]["net"]) == ("25", "20")
+    [effect] = corrected["effects"]
+    assert (effect["sequence"], effect["why"], effect["corrects"]) == (5, "correction", [1])
+    assert effect["changes"]["net"]["difference"] == "-5"
+    assert late["before"] is None
+    assert [(one["sequence"], one["why"]) for one in late["effects"]] == [(7, "late")]
+
+
+def test_a_history_is_kept_from_the_command_line(tmp_path: Path) -> None:
+    with up(tmp_path / "data") as running:
+        _, receipt = running.post("/events", order("O1", "D1"))
+        running.rows("orders", receipt["sequence"])
+        port = running.url.rpartition(":")[2]
+
+        printed = qudao("history", "D1", "--port", port)
+        kept = qudao("history", "D1", "--port", port, "--html", tmp_path / "D1.html")
+        none = qudao("history", "D9", "--port", port)
+
+    assert "order.placed.v1" in printed.stdout, printed.stderr
+    assert kept.returncode == 0, kept.stderr
+    assert (tmp_path / "D1.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert (none.returncode, "no event is of a dealer" in none.stderr) == (2, True)
