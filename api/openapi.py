@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 
 from api.commands import COMMAND, Decided
+from api.diffing import Diff
 from api.events import Answers, EventAnswer, ReceiptAnswer
 from api.explaining import Explanation
 from api.health import Health
+from api.history import History
 from api.intake import Entry
 from api.openapi_auditing import diff_path, history_path
 from api.problems import MEDIA_TYPE, PROBLEMS, ProblemDocument
@@ -30,18 +32,8 @@ _HEADERS = {
     "ETag": "Send it as If-None-Match; 304 where nothing changed.",
 }
 _ANSWERS = (
-    *(
-        Answers,
-        Decided,
-        Entry,
-        EventAnswer,
-        Explanation,
-        Health,
-        ProblemDocument,
-        PublishAssessment,
-        ReceiptAnswer,
-    ),
-    *(Simulated, Simulation),
+    *(Answers, Decided, Diff, Entry, EventAnswer, Explanation, Health, History, ProblemDocument),
+    *(PublishAssessment, ReceiptAnswer, Simulated, Simulation),
 )
 _ABOUT = (
     "The book of record of a distribution channel. Events go in at POST /events, every view is asked in the same "
