@@ -13,8 +13,10 @@ from typing import TypeVar
 
 from bench.asking import asking
 from bench.catching_up import catching_up, fill
+from bench.comparison import comparing
 from bench.figures import Report, machine
 from bench.serving import batches_over_http, settled, singles_over_http, visibility
+from bench.verifying import verifying
 from bench.views import viewing
 from cli.supervisor import Supervisor
 from infra.durability import durability
@@ -24,6 +26,7 @@ from infra.nats_server import NatsServer
 from infra.settings import Settings
 from infra.stream import create_stream
 
+PARTS = ("log", "comparison", "service")
 T = TypeVar("T")
 
 
@@ -41,6 +44,7 @@ async def measure_log(report: Report, count: int, folder: Path) -> None:
         await client.close()
         _apart(fill, server.url, count)
         report.figures += _apart(catching_up, Report("", "", []), server.url, folder).figures
+        report.figures += _apart(verifying, Report("", "", []), folder / "bench.db", server.url).figures
         asking(report, folder / "bench.db", server.url)
         viewing(report, folder / "bench.db", Log(state.store_id, state.created))
 
@@ -68,14 +72,17 @@ def measure_service(report: Report, count: int, folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--events", type=int, default=200_000, help="size of the simulated year")
-    parser.add_argument("--only", choices=("log", "service"), help="measure one half")
+    parser.add_argument("--only", choices=PARTS, help="measure one part")
     parser.add_argument("--output", type=Path, default=Path("var/bench.json"))
     chosen = parser.parse_args()
     report = Report(machine(), "", [])
     with tempfile.TemporaryDirectory(prefix="qudao-bench-") as scratch:
-        if chosen.only != "service":
+        if chosen.only in (None, "log"):
             asyncio.run(measure_log(report, chosen.events, Path(scratch)))
-        if chosen.only != "log":
+        if chosen.only in (None, "comparison"):
+            compared = _apart(comparing, Report("", "", []), min(chosen.events, 10_000), Path(scratch))
+            report.figures += compared.figures
+        if chosen.only in (None, "service"):
             measure_service(report, min(chosen.events, 20_000), Path(scratch))
     report.write(chosen.output)
     print(f"written to {chosen.output}")
