@@ -34,7 +34,7 @@ def _decode(body: bytes) -> Envelope | None:
         return None
 
 
-def _bytes_of(folder: Path) -> int:
+def bytes_of(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.glob("bench.db*"))
 
 
@@ -80,7 +80,7 @@ async def _catch_up(report: Report, url: str, folder: Path) -> None:
         report.add(f"  projection {name}", spent / count * 1e6, "µs/event")
     report.add("rows loaded singly", float(engine.single_reads), "rows")
     close(engine)
-    report.add("database on disk", _bytes_of(folder) / count, "bytes/event")
+    report.add("database on disk", bytes_of(folder) / count, "bytes/event")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     report.add("resident memory at its peak", peak, "MB", most=400)
     with postgresql(settings={}) as server:  # as careful as it is by itself
