@@ -82,12 +82,17 @@ def measure_service(report: Report, count: int, folder: Path) -> None:
             visible_at_a_rate(report, how, list(islice(sound, STEADY_SECONDS * RATE)), port, where)
 
 
-def main() -> None:
+def arguments() -> argparse.ArgumentParser:
+    """What can be asked for."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--events", type=int, default=200_000, help="size of the simulated year")
     parser.add_argument("--only", choices=PARTS, help="measure one part; growth, to be asked for, takes long")
     parser.add_argument("--output", type=Path, default=Path("var/bench.json"))
-    chosen = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    chosen = arguments().parse_args()
     report = Report(machine(), "", [])
     with tempfile.TemporaryDirectory(prefix="qudao-bench-") as scratch:
         if chosen.only in (None, "log"):
