@@ -16,7 +16,7 @@ from bench.asking import asking
 from bench.catching_up import catching_up, fill
 from bench.comparison import comparing
 from bench.figures import Report, machine
-from bench.growing import growing
+from bench.growing import filling, growing
 from bench.serving import batches_over_http, is_json, settled, singles_over_http, visibility
 from bench.verifying import verifying
 from bench.views import viewing
@@ -102,6 +102,7 @@ def main() -> None:
             report.figures += compared.figures
         if chosen.only == "growth":
             with NatsServer.start(Path(scratch) / "nats") as server:
+                _apart(filling, server.url, chosen.events)
                 grown = _apart(growing, Report("", "", []), server.url, Path(scratch), chosen.events)
             report.figures += grown.figures
         if chosen.only in (None, "service"):

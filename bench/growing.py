@@ -44,22 +44,31 @@ class Mark(Struct):
     bytes: int
 
 
+def filling(url: str, count: int) -> None:
+    """Append so many events, and a few more: repeats are not stored."""
+    asyncio.run(_fill(url, count))
+
+
+async def _fill(url: str, count: int) -> None:
+    client = await connect(url, "bench")
+    await create_stream(client)
+    # Of a longer year than is sent: at the end of its year a channel only pays and delivers.
+    stream = events(1, events=count + count // 5)
+    await publish(Appender(client), stream, batch=1000, limit=count + count // 50)
+    await client.close()
+
+
 def growing(report: Report, url: str, folder: Path, count: int) -> Report:
-    """Fill a log, fold all of it, and compare what an event costs early and late. In a process of its own."""
+    """Fold a log, and compare what an event costs early and late. In a process of its own."""
     asyncio.run(_grow(report, url, folder, count))
     return report
 
 
 async def _grow(report: Report, url: str, folder: Path, count: int) -> None:
     client = await connect(url, "bench")
-    await create_stream(client)
-    # More than is sent: at the end of its year a channel only pays and delivers. Repeats are not stored.
-    sent = await publish(
-        Appender(client), events(1, events=count + count // 5), batch=1000, limit=count + count // 50
-    )
-    stored = sum(file.stat().st_size for file in (folder / "nats").rglob("*.blk"))
-    report.add("log on disk", stored / sent.last_sequence, "bytes/event")
     state = await stream_state(client)
+    stored = sum(file.stat().st_size for file in (folder / "nats").rglob("*.blk"))
+    report.add("log on disk", stored / state.last_sequence, "bytes/event")
     spare_the_collector()
     database = WatchedDatabase(f"sqlite:///{folder / 'bench.db'}")
     engine = Engine(database, CATALOGUE, PROJECTIONS, Log(state.store_id, state.created))
