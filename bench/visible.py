@@ -27,7 +27,7 @@ from infra.jetstream import connect
 RATE = 2_000
 TOGETHER = 20  # events in one call
 CONNECTIONS = 8
-QUIET_SECONDS = 3  # nothing new for so long: all is seen
+QUIET_SECONDS = 10  # nothing new for so long: all is seen
 VISIBLE = 50  # ms that the ninety-ninth of a hundred events may take
 
 #: When the events of a call were due, and their sequences.
