@@ -27,7 +27,7 @@ DECISIONS = "decisions"
 TOGETHER_MAX = 1000  # events of several requests that are judged together
 
 
-class Entry(Struct, frozen=True):
+class Entry(Struct, frozen=True, gc=False):
     """What became of one event. `sequence` is its place in the log; of a conflict, the place of the holder."""
 
     status: Status
@@ -38,7 +38,7 @@ class Entry(Struct, frozen=True):
     problem: ProblemDocument | None = None
 
 
-class Sound(Struct, frozen=True):
+class Sound(Struct, frozen=True, gc=False):
     """An event that is right by itself; `entry.warnings` name members its type does not know."""
 
     event: Envelope

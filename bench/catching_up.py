@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
@@ -21,6 +22,7 @@ from infra.engine import Engine, Log
 from infra.jetstream import connect
 from infra.reader import Reader
 from infra.stream import stream_state
+from projections.projection import Projection
 from projections.registry import PROJECTIONS
 from tests.lab.databases import postgresql
 
@@ -32,7 +34,7 @@ def _decode(body: bytes) -> Envelope | None:
         return None
 
 
-def _bytes_of(folder: Path) -> int:
+def bytes_of(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.glob("bench.db*"))
 
 
@@ -61,7 +63,7 @@ async def _catch_up(report: Report, url: str, folder: Path) -> None:
     report.add("pull alone", await raw_pull(url, lambda body: body), "events/s")
     raw = await raw_pull(url, _decode)
     report.add("pull and decode", raw, "events/s")
-    engine, seconds = await _folded(url, f"sqlite:///{folder / 'bench.db'}")
+    engine, seconds = await folded(url, f"sqlite:///{folder / 'bench.db'}")
     count = engine.position.sequence
     report.add(
         "catch up with all projections",
@@ -77,13 +79,13 @@ async def _catch_up(report: Report, url: str, folder: Path) -> None:
     for name, spent in engine.seconds_by_projection.items():
         report.add(f"  projection {name}", spent / count * 1e6, "µs/event")
     report.add("rows loaded singly", float(engine.single_reads), "rows")
-    _close(engine)
-    report.add("database on disk", _bytes_of(folder) / count, "bytes/event")
+    close(engine)
+    report.add("database on disk", bytes_of(folder) / count, "bytes/event")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     report.add("resident memory at its peak", peak, "MB", most=400)
     with postgresql(settings={}) as server:  # as careful as it is by itself
-        engine, seconds = await _folded(url, server.new())
-        _close(engine)
+        engine, seconds = await folded(url, server.new())
+        close(engine)
     report.add(
         "catch up with all projections on PostgreSQL",
         count / seconds,
@@ -94,11 +96,13 @@ async def _catch_up(report: Report, url: str, folder: Path) -> None:
     )
 
 
-async def _folded(url: str, database: str) -> tuple[Engine, float]:
+async def folded(
+    url: str, database: str, projections: Sequence[Projection] = PROJECTIONS
+) -> tuple[Engine, float]:
     """An engine that has folded the whole log into an empty database, and the seconds it took."""
     client = await connect(url, "bench")
     state = await stream_state(client)
-    engine = Engine(Database(database), CATALOGUE, PROJECTIONS, Log(state.store_id, state.created))
+    engine = Engine(Database(database), CATALOGUE, projections, Log(state.store_id, state.created))
     began = perf_counter()
     async with Reader(client, until=state.last_sequence) as reader:
         async for batch in reader:
@@ -109,6 +113,6 @@ async def _folded(url: str, database: str) -> tuple[Engine, float]:
     return engine, seconds
 
 
-def _close(engine: Engine) -> None:
+def close(engine: Engine) -> None:
     engine.close()
     engine.database.close()

@@ -39,13 +39,16 @@ class Report(Struct):
         limit: float | None = None,
         limited_by: str = "",
         least_ratio: float | None = None,
+        most_ratio: float | None = None,
         most: float | None = None,
     ) -> None:
-        """Note a figure and say at once what it is; goals are a least ratio or a most figure."""
+        """Note a figure and say at once what it is; goals are a least or most ratio or a most figure."""
         ratio = None if limit is None else figure / limit
         goal, met = "", None
         if least_ratio is not None and ratio is not None:
             goal, met = f"ratio >= {least_ratio:g}", ratio >= least_ratio
+        elif most_ratio is not None and ratio is not None:
+            goal, met = f"ratio <= {most_ratio:g}", ratio <= most_ratio
         elif most is not None:
             goal, met = f"<= {most:g} {unit}", figure <= most
         noted = Figure(name, round(figure, 3), unit, limit, limited_by, ratio and round(ratio, 4), goal, met)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from statistics import median, quantiles
 from time import perf_counter
@@ -13,16 +13,18 @@ import msgspec
 
 from bench.figures import Report
 from bench.raw import raw_atomic
-from cli.simulation import events
+from cli.simulation.outbox import Published
 
 BATCH = 500
 
 
-async def batches_over_http(report: Report, api: str, nats: str, count: int) -> None:
+async def batches_over_http(
+    report: Report, api: str, nats: str, stream: Iterator[Published], count: int
+) -> None:
     """Batches of 500 over HTTP beside atomic batches of 500 straight to the log."""
     raw = await raw_atomic(nats, count, BATCH)
     report.add("atomic batches of 500, straight", raw, "events/s")
-    bodies = [event.body for event in islice(events(11, events=count), count) if _is_json(event.body)]
+    bodies = [event.body for event in islice(stream, count) if is_json(event.body)]
     posts = [b"[" + b",".join(bodies[n : n + BATCH]) + b"]" for n in range(0, len(bodies), BATCH)]
     began = perf_counter()
     async with httpx.AsyncClient(base_url=api, timeout=60) as client:
@@ -42,7 +44,7 @@ async def batches_over_http(report: Report, api: str, nats: str, count: int) -> 
     )
 
 
-def _is_json(body: bytes) -> bool:
+def is_json(body: bytes) -> bool:
     """What was cut on its way would make an array of events no JSON."""
     try:
         msgspec.json.decode(body)
@@ -83,14 +85,16 @@ async def requests_a_second(api: str, requests: Sequence[bytes], clients: int) -
     return len(requests) / (perf_counter() - began)
 
 
-async def singles_over_http(report: Report, api: str, count: int, clients: int = 64) -> None:
+async def singles_over_http(
+    report: Report, api: str, stream: Iterator[Published], count: int, clients: int = 64
+) -> None:
     """Single events from 64 clients beside empty requests from the same clients."""
     host = b"Host: 127.0.0.1\r\n"
     get = b"GET /problems/invalid HTTP/1.1\r\n" + host + b"\r\n"
     empty = await requests_a_second(api, [get] * count, clients)
     report.add("empty requests, 64 clients", empty, "requests/s")
     head = b"POST /events HTTP/1.1\r\n" + host + b"Content-Type: application/json\r\nContent-Length: "
-    bodies = [event.body for event in islice(events(12, events=count), count)]
+    bodies = [event.body for event in islice(stream, count)]
     posts = [head + str(len(body)).encode() + b"\r\n\r\n" + body for body in bodies]
     report.add(
         "single events over HTTP, 64 clients, durable",
@@ -102,9 +106,9 @@ async def singles_over_http(report: Report, api: str, count: int, clients: int =
     )
 
 
-async def visibility(report: Report, api: str, count: int) -> None:
+async def visibility(report: Report, api: str, stream: Iterator[Published], count: int) -> None:
     """From sending an event to reading a page that knows it, one after the other."""
-    bodies = [event.body for event in islice(events(13, events=count), count)]
+    bodies = [event.body for event in islice(stream, count)]
     waited = []
     async with httpx.AsyncClient(base_url=api, timeout=60) as client:
         for body in bodies:
