@@ -36,6 +36,7 @@ RETRY_SECONDS = 0.2
 IDLE_SECONDS = 60
 IDLE_PULL_SECONDS = 0.5  # how long a pull waits for a first message; an end that is asked for waits as long
 LINGER_SECONDS = 0.002  # what a first message waits for others
+BEHIND_SECONDS = 0.1  # what it waits for those that are there already, at most
 FETCH_SECONDS = 0.001  # FastStream would go on fetching until it is over; what one fetch brings is enough
 
 
@@ -233,7 +234,10 @@ def _ask_promptly(subscription: JetStreamContext.PullSubscription | None, end: _
     async def prompt(batch: int = 1, timeout: float | None = 5, heartbeat: float | None = None) -> list[Msg]:  # noqa: ASYNC109
         try:
             first = await fetch(1, IDLE_PULL_SECONDS, heartbeat)
+            waiting = place(first[-1].reply.encode())[3]
             try:
+                if waiting:  # behind: what is there comes as fast as it can be read
+                    return [*first, *await fetch(min(batch - 1, waiting), BEHIND_SECONDS, heartbeat)]
                 return [*first, *await fetch(batch - 1, LINGER_SECONDS, heartbeat)]
             except TimeoutError:
                 return first

@@ -37,7 +37,7 @@ from tests.lab.events import valid
 from tests.lab.folding import RECORDED, engine_on, shut
 
 EVENTS = 2000
-MOMENTS = (600, 1700, 2300)
+MOMENTS = (500, 1300, 1900)
 VIEWS = views_of(PROJECTIONS, {INDEX: ROWS})
 EVENT_VIEW = msgspec.structs.replace(VIEWS["events"], period="effective", source=EVENTS_TABLE)
 OF_A_DEALER = [v for v in VIEWS.values() if "dealer" in v.fields and v.explained]
