@@ -1,0 +1,124 @@
+"""Any dealer at any two clocks is what an independent reckoning of the contract says, and at now what is live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import islice
+from random import Random
+from typing import Any
+
+import pytest
+from msgspec import Struct
+
+from api.past import Replaying
+from api.query import read_query
+from api.reading import Opened, read_page, shown
+from api.views import views_of
+from cli.simulation import events
+from domain.event_types import CATALOGUE
+from infra.documents import ROWS
+from infra.engine import INDEX
+from infra.message import Message
+from projections.registry import PROJECTIONS
+from tests.lab.databases import Databases, address
+from tests.lab.folding import RECORDED
+from tests.lab.naive import Event, Known, ledger, orders, read
+from tests.lab.site import fold
+
+EVENTS, TRIPLES = 3000, 300
+LATER = datetime(2026, 7, 1, tzinfo=UTC)
+VIEWS = views_of(PROJECTIONS, {INDEX: ROWS})
+LEDGER_FIELDS = ("opening", "invoiced", "credited", "paid", "refunded", "failed")
+
+
+class Book(Struct):
+    opened: Opened
+    valid: list[Event]  # the messages that say something, duplicates and conflicts among them
+    dealers: list[str]
+
+
+@pytest.fixture(scope="module")
+def book(files: Databases) -> Iterator[Book]:
+    log = [
+        Message(number, RECORDED + number * 10**9, event.subject, event.body)
+        for number, event in enumerate(islice(events(3, events=EVENTS), EVENTS), 1)
+    ]
+    where = files.new()
+    fold(where, log)
+    opened = Opened(address(where), Replaying(CATALOGUE, {p.name: p for p in PROJECTIONS}))
+    with opened.reader() as reader:
+        run = reader.connection.exec_driver_sql
+        refused = {
+            n for (n,) in run("SELECT sequence FROM events WHERE status IN ('invalid', 'not_understood')")
+        }
+        dealers = [dealer for (dealer,) in run("SELECT DISTINCT dealer FROM orders ORDER BY 1")]
+    valid = [read(m.sequence, m.subject, m.body) for m in log if m.sequence not in refused]
+    yield Book(opened, valid, dealers)
+    opened.close()
+
+
+def test_the_year_has_what_makes_it_hard(book: Book) -> None:
+    with book.opened.reader() as reader:
+        run = reader.connection.exec_driver_sql
+        statuses = {status for (status,) in run("SELECT DISTINCT status FROM events")}
+        late = run("SELECT COUNT(*) FROM events WHERE recorded - effective > 86400000000").scalar()
+    types = [event["type"] for event in book.valid]
+    restated = len(types) - len(
+        {(e["type"], e["subject"], str(e["data"].get("receipt"))) for e in book.valid}
+    )
+
+    assert statuses >= {"accepted", "duplicate", "conflict", "invalid"}
+    assert late
+    assert types.count("event.voided.v1") > 5
+    assert restated > 20
+
+
+def asked(
+    book: Book, view: str, dealer: str, known_at: int | None, valid_at: datetime | None
+) -> list[dict[str, Any]]:
+    said = [("dealer", dealer), ("limit", "1000")]
+    said += [("known_at", str(known_at))] if known_at is not None else []
+    said += [("valid_at", valid_at.isoformat())] if valid_at is not None else []
+    return shown(read_page(book.opened, VIEWS[view], read_query(VIEWS[view], said), LATER))
+
+
+def agree(book: Book, dealer: str, known_at: int | None, valid_at: datetime | None) -> int:
+    """Hold both views of a dealer to the reckoning; how many rows there were."""
+    known = Known(book.valid, known_at or EVENTS, valid_at)
+    mine = orders(known, dealer)
+    theirs = {
+        row["order"]: {
+            "status": row["status"],
+            "day": date.fromisoformat(row["day"]) if row["day"] else None,
+            **{name: Decimal(row[name]) for name in ("quantity", "net", "dispatched", "accepted")},
+        }
+        for row in asked(book, "orders", dealer, known_at, valid_at)
+    }
+    assert theirs == mine, (dealer, known_at, valid_at)
+    owed = {
+        (date.fromisoformat(row["day"]), row["currency"]): {
+            name: Decimal(row[name]) for name in LEDGER_FIELDS if Decimal(row[name])
+        }
+        for row in asked(book, "ledger_days", dealer, known_at, valid_at)
+    }
+    reckoned = {place: {n: v for n, v in held.items() if v} for place, held in ledger(known, dealer).items()}
+    assert owed == reckoned, (dealer, known_at, valid_at)
+    return len(mine) + len(reckoned)
+
+
+def test_300_dealers_at_two_clocks_are_what_an_independent_reckoning_says(book: Book) -> None:
+    chance, rows = Random(300), 0
+    times = sorted(datetime.fromisoformat(event["time"]) for event in book.valid)
+    for _ in range(TRIPLES):
+        dealer = chance.choice(book.dealers)
+        known_at = chance.randint(200, EVENTS)
+        valid_at = chance.choice(times[50:]) + timedelta(seconds=chance.randint(-3, 3))
+        rows += agree(book, dealer, known_at, valid_at)
+
+    assert rows > 10 * TRIPLES / 4
+
+
+def test_at_now_every_dealer_is_what_is_live(book: Book) -> None:
+    assert sum(agree(book, dealer, None, None) for dealer in book.dealers) > len(book.dealers)

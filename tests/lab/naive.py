@@ -1,0 +1,187 @@
+"""The book reckoned again from scratch, from the contract alone: plain dictionaries, loops, and nothing of the product.
+
+Slow and short on purpose. What it says of orders and accounts is what the views must say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+Event = dict[
+    str, Any
+]  # the body as it was sent, with `sequence`, `family` and `token` of its place in the log
+ZERO = Decimal(0)
+#: When a fact is true where that is not the envelope's time: type → member of `data` (events.md).
+EFFECTIVE = {"order.placed.v1": "placed", "delivery.received.v1": "arrived", "balance.opened.v1": "as_of"}
+#: Statements of one type and document restate each other unless these differ.
+SLOT = {"delivery.received.v1": "receipt", "order.held.v1": "reason", "order.released.v1": "reason"}
+
+
+def read(sequence: int, subject: str, body: bytes) -> Event:
+    """One message."""
+    event: Event = json.loads(body, parse_float=Decimal, parse_int=Decimal)
+    _, family, token = subject.split(".")
+    return event | {"sequence": sequence, "family": family, "token": token}
+
+
+def when(said: str) -> datetime:
+    return datetime.fromisoformat(said)
+
+
+def number(said: Any) -> Decimal:
+    return ZERO if said is None else Decimal(said)
+
+
+def effective(event: Event) -> datetime:
+    said = event["data"].get(EFFECTIVE.get(event["type"], ""))
+    return when(said or event["time"])
+
+
+class Known:
+    """What valid messages say up to a sequence, of what was true by an instant."""
+
+    def __init__(self, valid: Sequence[Event], known_at: int, valid_at: datetime | None) -> None:
+        self._valid_at = valid_at
+        self._events: dict[tuple[str, str], Event] = {}
+        for event in valid:
+            if event["sequence"] <= known_at:
+                self._events.setdefault((event["source"], event["id"]), event)  # the first one holds it
+        self._voids: dict[tuple[str, str], list[Event]] = {}
+        for event in self._events.values():
+            if event["type"] == "event.voided.v1":
+                named = event["data"]["source"], event["data"]["id"]
+                self._voids.setdefault(named, []).append(event)
+
+    def stands(self, event: Event) -> bool:
+        """No standing void of its family and dealer withdraws it."""
+        return not any(
+            (void["family"], void["token"]) == (event["family"], event["token"]) and self.stands(void)
+            for void in self._voids.get((event["source"], event["id"]), ())
+        )
+
+    def documents(self, dealer: str, *types: str) -> dict[tuple[str, str], list[Event]]:
+        """Statements of these types by kind and document, as they stand and were true, the last said last."""
+        found: dict[tuple[str, str], list[Event]] = {}
+        for event in self._events.values():
+            if event["type"] in types and event["data"].get("dealer") == dealer and self.stands(event):
+                found.setdefault((event["type"].partition(".")[0], event["subject"]), []).append(event)
+        for name, events in found.items():
+            first = {slot(one): min(effective(e) for e in events if slot(e) == slot(one)) for one in events}
+            true = [e for e in events if self._valid_at is None or first[slot(e)] <= self._valid_at]
+            found[name] = sorted(true, key=lambda e: (when(e["time"]), e["sequence"]))
+        return found
+
+
+def slot(event: Event) -> tuple[str, Any]:
+    return event["type"], event["data"].get(SLOT.get(event["type"], ""))
+
+
+def last(events: Iterable[Event], type: str) -> Event | None:
+    found = [event for event in events if event["type"] == type]
+    return found[-1] if found else None
+
+
+def opened(events: Iterable[Event], type: str) -> datetime:
+    """When a document was first true: a restatement does not move it."""
+    return min(effective(event) for event in events if event["type"] == type)
+
+
+ORDER = tuple(
+    f"order.{what}.v1"
+    for what in ["placed", "confirmed", "amended", "held", "released", "cancelled", "closed"]
+)
+DELIVERY = ("delivery.dispatched.v1", "delivery.received.v1")
+LEDGER = ("invoice.issued.v1", "payment.received.v1", "payment.failed.v1", "balance.opened.v1")
+
+
+def orders(known: Known, dealer: str) -> dict[str, dict[str, Any]]:
+    """Every order of a dealer: status, day, quantity, net, dispatched, accepted."""
+    found: dict[str, dict[str, Any]] = {}
+    for (_, name), events in known.documents(dealer, *ORDER).items():
+        if not events:
+            continue
+        placed, amended = last(events, "order.placed.v1"), last(events, "order.amended.v1")
+        said = (
+            amended
+            if placed is None or (amended and events.index(amended) > events.index(placed))
+            else placed
+        )
+        lines = said["data"]["lines"] if said is not None else []
+        found[name] = {
+            "status": status(events),
+            "day": day(placed, events) if placed is not None else None,
+            "quantity": sum([number(line["quantity"]) for line in lines], ZERO),
+            "net": sum([number(line["net"]) for line in lines], ZERO),
+            "dispatched": ZERO,
+            "accepted": ZERO,
+        }
+    for events in known.documents(dealer, *DELIVERY).values():
+        dispatched = last(events, "delivery.dispatched.v1")
+        named = dispatched["data"].get("order") if dispatched is not None else None
+        if dispatched is not None and named is not None:
+            count(found, named, "dispatched", [line["quantity"] for line in dispatched["data"]["lines"]])
+        receipts = {e["data"]["receipt"]: e for e in events if e["type"] == "delivery.received.v1"}
+        for receipt in receipts.values():
+            order = receipt["data"].get("order") or named
+            if order is not None:
+                count(found, order, "accepted", [line["accepted"] for line in receipt["data"]["lines"]])
+    return found
+
+
+def day(placed: Event, events: list[Event]) -> date:
+    said = placed["data"].get("placed")
+    return when(said).date() if said else opened(events, "order.placed.v1").date()
+
+
+def count(found: dict[str, dict[str, Any]], order: str, field: str, quantities: Iterable[Any]) -> None:
+    blank = {"status": "", "day": None, **dict.fromkeys(("quantity", "net", "dispatched", "accepted"), ZERO)}
+    found.setdefault(order, blank)[field] += sum([number(one) for one in quantities], ZERO)
+
+
+def status(events: list[Event]) -> str:
+    types = [event["type"] for event in events]
+    if "order.cancelled.v1" in types:
+        return "cancelled"
+    if "order.closed.v1" in types:
+        return "closed"
+    for place, event in enumerate(events):
+        if event["type"] == "order.held.v1" and not any(
+            other["type"] == "order.released.v1" and other["data"]["reason"] == event["data"]["reason"]
+            for other in events[place + 1 :]
+        ):
+            return "held"
+    return "confirmed" if "order.confirmed.v1" in types else "placed"
+
+
+def ledger(known: Known, dealer: str) -> dict[tuple[date, str], dict[str, Decimal]]:
+    """What moved a dealer's account, by day and currency."""
+    found: dict[tuple[date, str], dict[str, Decimal]] = {}
+
+    def move(at: datetime, currency: str, field: str, amount: Decimal) -> None:
+        held = found.setdefault((at.date(), currency), {})
+        held[field] = held.get(field, ZERO) + amount
+
+    for events in known.documents(dealer, *LEDGER).values():
+        if (invoice := last(events, "invoice.issued.v1")) is not None:
+            data = invoice["data"]
+            amount = sum([number(line["net"]) + number(line.get("tax")) for line in data["lines"]], ZERO)
+            field = "invoiced" if data.get("kind", "invoice") == "invoice" else "credited"
+            move(opened(events, "invoice.issued.v1"), data["currency"], field, amount)
+        if (payment := last(events, "payment.received.v1")) is not None:
+            data = payment["data"]
+            refund = data.get("kind") == "refund"
+            at = opened(events, "payment.received.v1")
+            move(at, data["currency"], "refunded" if refund else "paid", number(data["amount"]))
+            if (failed := last(events, "payment.failed.v1")) is not None:
+                amount = number(data["amount"]) * (-1 if refund else 1)
+                move(when(failed["time"]), data["currency"], "failed", amount)
+        balance = last(events, "balance.opened.v1")
+        if balance is not None and balance["data"].get("kind") == "receivable":
+            for line in balance["data"]["lines"]:
+                at, amount = when(balance["data"]["as_of"]), number(line.get("amount"))
+                move(at, line.get("currency") or "", "opening", amount)
+    return {place: held for place, held in found.items() if any(held.values())}
