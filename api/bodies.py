@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from urllib.parse import unquote
 
@@ -14,6 +15,10 @@ from domain.catalogue import BODY_BYTES_MAX
 REQUEST_BYTES_MAX = 8_388_608
 CHUNK_EVENTS_MAX = 1000
 CHUNK_BYTES_MAX = 4_194_304
+LEVELS_MAX = 100  # the decoder gives up at several hundred; elements below this are never set aside
+
+#: What opens, closes and parts values. A string is one match, ended or not: the time is linear for any bytes.
+_MARKS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{},]', re.DOTALL)
 
 JSON = "application/json"
 EVENT = "application/cloudevents+json"
@@ -45,11 +50,42 @@ async def whole(request: AnyRequest, bytes_max: int = REQUEST_BYTES_MAX) -> byte
 
 
 def elements(body: bytes) -> list[bytes]:
-    """The elements of a JSON array, byte by byte as they were sent."""
+    """The elements of a JSON array, byte by byte as they were sent; one nested too deeply is not looked into."""
     try:
-        return [bytes(raw) for raw in msgspec.json.decode(body, type=list[msgspec.Raw])]
+        try:
+            return _split(body)
+        except RecursionError:
+            rest, deep = _without_deep(body)
+            return [deep.get(number, element) for number, element in enumerate(_split(rest))]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem("bad_body", f"the body is no JSON array: {error}; nothing was taken") from None
+
+
+def _split(body: bytes) -> list[bytes]:
+    return [bytes(raw) for raw in msgspec.json.decode(body, type=list[msgspec.Raw])]
+
+
+def _without_deep(body: bytes) -> tuple[bytes, dict[int, bytes]]:
+    """The array with null for each element nested too deeply, and those elements by their number."""
+    parts: list[bytes] = []
+    deep: dict[int, bytes] = {}
+    kept = begin = level = deepest = number = 0
+    for mark in _MARKS.finditer(body):
+        match mark[0]:
+            case b"[" | b"{":
+                level += 1
+                if level == 2:
+                    begin, deepest = mark.start(), 2
+                deepest = max(deepest, level)
+            case b"]" | b"}":
+                level -= 1
+                if level == 1 and deepest > LEVELS_MAX:
+                    parts += [body[kept:begin], b"null"]
+                    kept, deepest = mark.end(), 0
+                    deep[number] = body[begin:kept]
+            case b"," if level == 1:
+                number += 1
+    return b"".join([*parts, body[kept:]]), deep
 
 
 async def chunks(parts: AsyncIterator[bytes]) -> AsyncIterator[list[bytes | None]]:
