@@ -17,6 +17,11 @@ REQUEST_BYTES_MAX = 8_388_608
 COMMAND_BYTES_MAX = 65_536
 CHUNK_EVENTS_MAX = 1000
 CHUNK_BYTES_MAX = 4_194_304
+DEEP_BYTES_MAX = 1_048_576  # of an array in which one is looked for that is nested too deeply: 0.6 s of work
+LEVELS_MAX = 100  # the decoder gives up at several hundred; elements below this are never set aside
+
+#: What opens, closes and parts values. A string is one match, ended or not: the time is linear for any bytes.
+_MARKS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{},]', re.DOTALL)
 
 JSON = "application/json"
 EVENT = "application/cloudevents+json"
@@ -50,9 +55,15 @@ async def whole(request: AnyRequest, bytes_max: int = REQUEST_BYTES_MAX) -> byte
 
 
 def elements(body: bytes) -> list[bytes]:
-    """The elements of a JSON array, byte by byte as they were sent."""
+    """The elements of a JSON array, byte by byte as they were sent; one nested too deeply is not looked into."""
     try:
-        return [bytes(raw) for raw in msgspec.json.decode(body, type=list[msgspec.Raw])]
+        try:
+            return _split(body)
+        except RecursionError:
+            if len(body) > DEEP_BYTES_MAX:
+                raise
+            rest, deep = _without_deep(body)
+            return [deep.get(number, element) for number, element in enumerate(_split(rest))]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem("bad_body", f"the body is no JSON array: {error}; nothing was taken") from None
 
@@ -67,6 +78,33 @@ def read(body: bytes, type: type[T]) -> T:
         path = [where.rstrip("`").lstrip("."), named[1] if named else ""]
         field = ".".join(filter(None, path)) or "(body)"
         raise Problem("invalid", f"{field}: {said}", [(field, said)]) from None
+
+
+def _split(body: bytes) -> list[bytes]:
+    return [bytes(raw) for raw in msgspec.json.decode(body, type=list[msgspec.Raw])]
+
+
+def _without_deep(body: bytes) -> tuple[bytes, dict[int, bytes]]:
+    """The array with null for each element nested too deeply, and those elements by their number."""
+    parts: list[bytes] = []
+    deep: dict[int, bytes] = {}
+    kept = begin = level = deepest = number = 0
+    for mark in _MARKS.finditer(body):
+        match mark[0]:
+            case b"[" | b"{":
+                level += 1
+                if level == 2:
+                    begin, deepest = mark.start(), 2
+                deepest = max(deepest, level)
+            case b"]" | b"}":
+                level -= 1
+                if level == 1 and deepest > LEVELS_MAX:
+                    parts += [body[kept:begin], b"null"]
+                    kept, deepest = mark.end(), 0
+                    deep[number] = body[begin:kept]
+            case b"," if level == 1:
+                number += 1
+    return b"".join([*parts, body[kept:]]), deep
 
 
 async def chunks(parts: AsyncIterator[bytes]) -> AsyncIterator[list[bytes | None]]:

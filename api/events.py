@@ -160,7 +160,7 @@ async def _send_one(intake: Intake, body: bytes, family: str) -> Response[bytes]
 
 
 async def _send_batch(intake: Intake, body: bytes, family: str) -> Response[bytes]:
-    events = bodies.elements(body)
+    events = await asyncio.to_thread(bodies.elements, body)
     entries: list[Entry] = []
     for begin in range(0, len(events), bodies.CHUNK_EVENTS_MAX):
         entries += await intake.take(events[begin : begin + bodies.CHUNK_EVENTS_MAX], family)

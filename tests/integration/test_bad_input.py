@@ -180,6 +180,21 @@ async def test_over_http_every_good_event_is_stored_and_every_bad_one_is_told_it
             assert answer["problem"]["errors"], answer
 
 
+@pytest.mark.parametrize("deep", [b"[" * 20_000 + b"]" * 20_000, b'{"a":' * 2000 + b"1" + b"}" * 2000])
+async def test_an_event_nested_too_deeply_in_an_array_costs_its_neighbours_nothing(
+    api: httpx.AsyncClient, deep: bytes
+) -> None:
+    """Only the deep one has a problem, and it says what is wrong."""
+    content = b"[" + b",".join([order("O1", id="one"), deep, order("O2", id="two")]) + b"]"
+
+    response = await api.post("/events", content=content, headers={"content-type": BATCH})
+
+    items = response.json()["items"]
+    assert response.status_code == 207
+    assert [item["status"] for item in items] == ["accepted", "invalid", "accepted"]
+    assert items[1]["problem"]["errors"] == [{"field": "(body)", "reason": "is nested too deeply"}]
+
+
 @pytest.mark.parametrize("seed", [3])
 async def test_over_http_alone_no_bad_event_makes_the_service_fail(api: httpx.AsyncClient, seed: int) -> None:
     rng = Random(seed)

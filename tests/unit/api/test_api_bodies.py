@@ -135,3 +135,28 @@ def test_a_port_in_use_is_said_in_one_line() -> None:
         listen("127.0.0.1", bound.getsockname()[1])
 
     assert "\n" not in str(error.value)
+
+
+DEEP = b'{"a]":' * 5000 + b"1" + b"}" * 5000
+
+
+def test_an_element_nested_too_deeply_comes_out_as_it_was_sent_among_its_neighbours() -> None:
+    """Brackets, commas and quotes within strings part nothing."""
+    near = [b"null", b'"],[\\""', b'{"a": [1, 2]}']
+
+    assert bodies.elements(b"[" + b" , ".join([*near, DEEP, *near, DEEP, b"2"]) + b"]") == [
+        *near,
+        DEEP,
+        *near,
+        DEEP,
+        b"2",
+    ]
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" + DEEP, b"[" + DEEP + b" 1]", b"[" + DEEP + b",,1]", b"[1," + DEEP + b',"', b"[" * 100_000]
+)
+def test_an_array_that_is_broken_around_a_deep_element_is_refused(body: bytes) -> None:
+    """Nothing is guessed of where an element ends."""
+    with pytest.raises(Problem, match="no JSON array"):
+        bodies.elements(body)
