@@ -13,7 +13,7 @@ from litestar.types import Message, Scope
 
 from api.asking import Freshness, view_handlers
 from api.bodies import REQUEST_BYTES_MAX
-from api.commands import Commands, command_handlers
+from api.commands import VIEWS, Commands, command_handlers
 from api.events import event_handlers
 from api.health import health_handler
 from api.history_answers import history_handlers
@@ -57,6 +57,7 @@ def create_app(
     if taken := set(views) & (set(FIXED_PATHS) - {"events"}):
         raise ValueError(f"views may not be called {sorted(taken)}: these addresses are taken")
     version = _version()
+    decides = set(VIEWS) <= set(views)
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -80,8 +81,12 @@ def create_app(
             *view_handlers(views.values(), opened, freshness),
             *(history_handlers(views, opened, freshness) if "dealers" in views else ()),
             *event_handlers(intake, index, link, views["events"], freshness),
-            *command_handlers(Commands(catalogue, opened, index, link, views, freshness)),
-            *simulation_handlers(opened, views["assessments"]),
+            *(
+                command_handlers(Commands(catalogue, opened, index, link, views, freshness))
+                if decides
+                else ()
+            ),
+            *(simulation_handlers(opened, views["assessments"]) if decides else ()),
             *schema_handlers(catalogue),
             *reference_handlers(views, catalogue, version),
             health_handler(link, opened, [INDEX, *[projection.name for projection in projections]]),

@@ -176,7 +176,7 @@ class Commands:
         asked = Query(
             filters={"dealer": [command.dealer], "period": [command.period]},
             known_at=cutoff,
-            valid_at=at if old is None else old.valid_at,
+            valid_at=at if old is None else old.at,
         )
         late: list[LateFact] = []
         with self._opened.replaying.past(reader, self._views[0], asked) as (past, events, there):

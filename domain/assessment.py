@@ -104,7 +104,7 @@ class Published(Struct, frozen=True):
     period: str
     policy: str
     version: str
-    valid_at: datetime
+    at: datetime
     cutoff_sequence: int
     score: Decimal | None
     grade: str
@@ -191,7 +191,7 @@ def decide(
         ),
         policy=card.policy,
         version=card.version,
-        valid_at=now if old is None else old.valid_at,
+        valid_at=now if old is None else old.at,
         cutoff_sequence=state_sequence if command.cutoff_sequence is None else command.cutoff_sequence,
         state_sequence=state_sequence,
         criteria=card.criteria,

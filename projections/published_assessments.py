@@ -21,7 +21,7 @@ class PublishedAssessment(Row):
     """A dealer's assessment as it was published; later facts do not change it, they supersede it by another.
 
     `because` names the events that became known since the one it supersedes, and what each moved. `seen` is where
-    the card is answered as it was true at `valid_at`, known up to `cutoff_sequence`: what was decided upon.
+    the card is answered as it was true at the instant `at`, known up to `cutoff_sequence`: what was decided upon.
     """
 
     dealer: str
@@ -42,7 +42,7 @@ class PublishedAssessment(Row):
     supersedes: str = ""
     superseded_by: str = ""
     because: tuple[LateFact, ...] = ()
-    valid_at: datetime | None = None
+    at: datetime | None = None
     cutoff_sequence: int = 0
     state_sequence: int = 0
     sequence: int = 0
@@ -97,7 +97,7 @@ def row_of(dealer: str, assessment: str, data: AssessmentPublished | None = None
         reason=data.reason or "",
         supersedes=data.supersedes or "",
         because=data.because,
-        valid_at=data.valid_at,
+        at=data.valid_at,
         cutoff_sequence=data.cutoff_sequence,
         state_sequence=data.state_sequence,
         seen=f"/assessments/{card}?known_at={data.cutoff_sequence}&valid_at={valid_at}",
