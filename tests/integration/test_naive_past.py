@@ -27,7 +27,7 @@ from tests.lab.folding import RECORDED
 from tests.lab.naive import Event, Known, ledger, orders, read
 from tests.lab.site import fold
 
-EVENTS, TRIPLES = 3000, 300
+EVENTS, TRIPLES = 2000, 300
 LATER = datetime(2026, 7, 1, tzinfo=UTC)
 VIEWS = views_of(PROJECTIONS, {INDEX: ROWS})
 LEDGER_FIELDS = ("opening", "invoiced", "credited", "paid", "refunded", "failed")

@@ -18,8 +18,8 @@ from cli.simulation import events
 from tests.integration.test_past_asked import VIEWS
 from tests.lab.qudao import FREE_PORTS, Site, answer, command, environment, qudao, up
 
-EVENTS = 1000
-KNOWN, VALID = 700, "2025-01-20T00:00:00Z"
+EVENTS = 700
+KNOWN, VALID = 500, "2025-01-15T00:00:00Z"
 CARD = {
     "criteria": [{"code": "on_time", "figure": "on_time", "points": 10, "way": "ratio"}],
     "grades": [["X", 0]],
