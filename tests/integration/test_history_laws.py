@@ -217,7 +217,7 @@ def test_what_events_changed_adds_up_to_the_rows(book: Book) -> None:
 # comparisons
 
 
-@pytest.mark.parametrize("view", EXPLAINED, ids=lambda view: view.name)
+@pytest.mark.parametrize("view", EXPLAINED[::3], ids=lambda view: view.name)
 def test_the_effects_add_up_to_the_difference_and_both_rows_are_what_was_answered(
     book: Book, view: View
 ) -> None:
@@ -251,7 +251,7 @@ def test_effects_are_classed_by_what_was_known(book: Book) -> None:
     view = VIEWS["dealers"]
     boundary = datetime.fromtimestamp(RECORDED / 10**9 + MOMENTS[0], LATER.tzinfo)
     seen = set()
-    for dealer in book.dealers[:2]:
+    for dealer in book.dealers[:1]:
         query = read_query(view, [], one_row=True)
         found = diff(book.opened, view, [dealer], query, MOMENTS[0], LATER)
         assert found is not None

@@ -45,13 +45,14 @@ class Year(Struct):
 
 
 @pytest.fixture(scope="module")
-def year(databases: Databases) -> Iterator[Year]:
+def year(files: Databases) -> Iterator[Year]:
+    """On one kind of database: what is folded again is in memory, and `test_history_asked.py` asks both kinds."""
     log = [
         Message(number, RECORDED + number * 10**9, event.subject, event.body)
         for number, event in enumerate(islice(events(7, events=EVENTS), EVENTS), 1)
     ]
-    opened = {end: _folded(databases.new(), log[:end]) for end in MOMENTS}
-    now = _folded(databases.new(), log)
+    opened = {end: _folded(files.new(), log[:end]) for end in MOMENTS}
+    now = _folded(files.new(), log)
     with now.reader() as reader:
         dealers = [
             d for (d,) in reader.connection.exec_driver_sql("SELECT dealer FROM dealer_states ORDER BY 1")
@@ -77,7 +78,7 @@ def _asked(opened: Opened, view: View, *said: tuple[str, str]) -> list[dict[str,
 def test_what_is_known_at_a_moment_is_what_was_answered_then(year: Year, view: View) -> None:
     random = Random(view.name)
     for moment, then in year.then.items():
-        for dealer in random.sample(year.dealers, 2):
+        for dealer in random.sample(year.dealers, 1):
             known = _asked(year.now, view, ("dealer", dealer), ("known_at", str(moment)))
 
             assert known == _asked(then, view, ("dealer", dealer)), (dealer, moment)

@@ -50,8 +50,8 @@ class Asked:
 
 
 @pytest.fixture(scope="module")
-def year(databases: Databases, log: list[Message]) -> Iterator[Asked]:
-    where = databases.new()
+def year(files: Databases, log: list[Message]) -> Iterator[Asked]:
+    where = files.new()
     fold(where, log)
     with site(where) as client:
         yield Asked(client)
@@ -105,7 +105,7 @@ def test_another_card_says_who_would_change_grade_and_by_how_much(year: Asked) -
 
 @pytest.mark.parametrize("number", range(1))
 def test_without_an_event_every_view_of_its_dealer_is_what_it_were_had_it_never_come(
-    databases: Databases, log: list[Message], year: Asked, number: int
+    files: Databases, log: list[Message], year: Asked, number: int
 ) -> None:
     chance = Random(number)
     rows = year.get("/events?status=accepted&family=orders&family=deliveries&family=field&limit=1000")[
@@ -113,7 +113,7 @@ def test_without_an_event_every_view_of_its_dealer_is_what_it_were_had_it_never_
     ]
     row = chance.choice(rows)
     out = log[row["sequence"] - 1]
-    where = databases.new()
+    where = files.new()
     fold(where, [msgspec.structs.replace(m, body=b"{}") if m is out else m for m in log])
     dealer = row["dealer"]
 
