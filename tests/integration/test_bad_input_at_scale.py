@@ -38,6 +38,7 @@ EACH = 5_000  # over HTTP, and over NATS
 CHUNK = 250
 RESIDENT_MAX = 400 << 20  # of the API, at its highest
 ANSWER_SECONDS_MAX = 10.0  # of a neighbour, while all of it goes on
+OTHERWISE = b"2031-01-01T00:00:00Z"  # the time of other content under an id that is taken
 TAKEN = ("accepted", "duplicate")
 REFUSED = ("invalid", "not_understood", "conflict")
 
@@ -50,7 +51,7 @@ def generated(rng: Random, prefix: str, count: int) -> list[Sent]:
         raw = json.loads(example(name)) | {"id": f"{prefix}-{number}"}
         where = subject_of(name, raw)
         good = json.dumps(raw, ensure_ascii=False).encode()
-        other = json.dumps(raw | {"time": "2031-01-01T00:00:00Z"}).encode()
+        other = json.dumps(raw | {"time": OTHERWISE.decode()}).encode()
         sent += [Sent(True, good, where)] * rng.choice((1, 1, 2))
         sent += [Sent(False, other, where)] * rng.choice((0, 0, 1))
         sent.append(Sent(False, misfit(name, raw | {"id": f"{prefix}-{number}m"}, rng), where))
@@ -79,8 +80,10 @@ def over_http(site: Site, sent: list[Sent]) -> Counter[str]:
             entries = [json.loads(line) for line in answer.text.splitlines()]
             assert len(entries) == len(chunk)
             for one, entry in zip(chunk, entries, strict=True):
-                assert entry["status"] in (TAKEN if one.good else REFUSED), (one.body[:200], entry)
-                if not one.good:
+                # Until the index has seen the holder, other content under its id is stored, and judged in the log.
+                may = TAKEN if one.good else (*REFUSED, "accepted") if OTHERWISE in one.body else REFUSED
+                assert entry["status"] in may, (one.body[:200], entry)
+                if entry["status"] in REFUSED:
                     assert entry["problem"]["errors"], entry
                 outcomes[entry["status"]] += 1
     return outcomes
@@ -189,7 +192,7 @@ def test_ten_thousand_events_most_of_them_wrong_have_one_outcome_each(site: Site
 
     kinds = count(site, last)
     sane = len({one.body for one in http if one.good}), len({one.body for one in nats if one.good})
-    assert outcomes["accepted"] == sane[0]
+    assert outcomes["accepted"] >= sane[0]
     assert kinds["accepted"] == sum(sane)
     assert sum(kinds.values()) == last
     assert kinds["duplicate"] > 100
