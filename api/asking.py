@@ -107,7 +107,8 @@ def _handlers(view: View, opened: Opened, freshness: Freshness) -> list[HTTPRout
     async def ask_diff(request: AnyRequest) -> Response[bytes]:
         key = read_key(view, [str(request.path_params[f"key_{n}"]) for n, _ in enumerate(view.key)])
         since, until, rest = two_moments(parameters(request.scope["query_string"]))
-        query = msgspec.structs.replace(read_query(view, rest, one_row=True), known_at=until)
+        query = opened.meant(read_query(view, rest, one_row=True))
+        query = msgspec.structs.replace(query, known_at=until)
         format = chosen(request.headers.get("accept"), query.format, (JSON, HTML))
         await freshness.wait(view, query)
         found = await asyncio.to_thread(diff, opened, view, key, query, since, now())

@@ -173,6 +173,9 @@ class Commands:
         found = Moment(reader.connection, ("dealer",)).select(PublishedAssessment, dealer=[command.dealer])
         published = [msgspec.convert(row, Published, from_attributes=True) for row in found]
         old = restated(command, published)
+        if old is not None and cutoff < old.cutoff_sequence:
+            reason = f"{old.assessment} knew more: it was published as known at {old.cutoff_sequence}"
+            raise RefusedError("cutoff_sequence", reason)
         asked = Query(
             filters={"dealer": [command.dealer], "period": [command.period]},
             known_at=cutoff,

@@ -11,11 +11,10 @@ from msgspec import Struct
 
 from api.past import Replaying, index_table, recorded_events
 from api.views import Reader
-from domain.catalogue import BY_PAYLOAD
 from domain.corrections import EventVoided
 from domain.envelope import Payload, Recorded
 from domain.identifiers import digest
-from projections.documents import document_key
+from projections.documents import document_key, slot_of
 
 Event = Recorded[Payload]
 AMENDING = (".amended.v1", ".revised.v1")
@@ -80,12 +79,6 @@ def restated(statements: Iterable[Event]) -> Iterator[tuple[int, int]]:
             yield one.sequence, earlier
         last[slot] = one.sequence
         first = one.sequence if first is None else first
-
-
-def slot_of(statement: Event) -> tuple[Any, ...]:
-    """What a statement restates: the statements of its type, or of its slot."""
-    data = statement.data
-    return (type(data), *[getattr(data, name) for name in BY_PAYLOAD[type(data)].slot])
 
 
 def _reaches(void: Event, event: Event) -> bool:

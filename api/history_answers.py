@@ -49,6 +49,7 @@ def history_handlers(
         dealer = str(read_key(views["dealers"], [str(request.path_params["dealer"])])[0])
         raw = request.scope["query_string"]
         query, format, limited = read_question(view, parameters(raw))
+        query = opened.meant(query)
         format = chosen(request.headers.get("accept"), format, (JSON, NDJSON, HTML))
         await freshness.wait(view, query)
         limit = query.limit if limited or format == "json" else EVENTS_MAX

@@ -117,18 +117,18 @@ def simulate(opened: Opened, view: View, asked: Simulation, at: datetime) -> Sim
         )
     )
     at = query.valid_at or at
-    then: dict[tuple[str, str], Assessment] = {}
     with opened.reader() as reader:
         sequence = reached(view, query, reader.positions) or 0
         without = msgspec.structs.replace(query, without=asked.without)
         with opened.replaying.moment(reader, view, query) as there:
             found = list(_filled(there, view, query, periods, at, None))
-            if not asked.without:
-                then = _by_dealer(_filled(there, view, query, periods, at, asked))
-        if asked.without:
-            with opened.replaying.moment(reader, view, without) as there:
-                then = _by_dealer(_filled(there, view, query, periods, at, asked))
-    pairs = [(row, then[key]) for row in found if (key := (row.dealer, row.period)) in then]
+        with opened.replaying.moment(reader, view, without) as there:
+            tried = list(_filled(there, view, query, periods, at, asked))
+    # One card is tried beside all that rule; where none is, each is held to itself.
+    itself = asked.card is None and asked.policy is None
+    then = {(row.dealer, row.period, row.policy if itself else ""): row for row in tried}
+    keys = [(row.dealer, row.period, row.policy if itself else "") for row in found]
+    pairs = [(row, then[key]) for row, key in zip(found, keys, strict=True) if key in then]
     return _together([_compared(*pair) for pair in pairs], sequence, at)
 
 
@@ -160,13 +160,6 @@ def _rulings(
     if not found:
         reason = f"there is no assessment policy {tried.policy}: GET /policies?kind=assessment has them"
         raise Problem("bad_parameter", reason, [("policy", reason)])
-    return found
-
-
-def _by_dealer(rows: Iterable[Assessment]) -> dict[tuple[str, str], Assessment]:
-    found: dict[tuple[str, str], Assessment] = {}
-    for row in rows:
-        found.setdefault((row.dealer, row.period), row)
     return found
 
 

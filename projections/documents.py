@@ -85,13 +85,13 @@ def true_by(statements: list[Recorded[Payload]], valid_at: datetime) -> list[Rec
     """The statements of a document that were true by an instant: a restatement is as old as what it restates."""
     since: dict[tuple[object, ...], datetime] = {}
     for statement in statements:
-        slot = _slot(statement)
+        slot = slot_of(statement)
         since[slot] = min(since.get(slot, statement.effective), statement.effective)
-    return [statement for statement in statements if since[_slot(statement)] <= valid_at]
+    return [statement for statement in statements if since[slot_of(statement)] <= valid_at]
 
 
-def _slot(statement: Recorded[Payload]) -> tuple[object, ...]:
-    """What a statement restates: the statements of its type, or of its slot."""
+def slot_of(statement: Recorded[Payload]) -> tuple[object, ...]:
+    """What a statement restates: the statements of its type, or of its slot, of its document."""
     data = statement.data
     return (type(data), *[getattr(data, name) for name in BY_PAYLOAD[type(data)].slot])
 

@@ -233,6 +233,18 @@ def test_a_cutoff_publishes_what_was_known_by_then(book: Site) -> None:
     assert answer["decision"]["cutoff_sequence"] == cutoff < answer["decision"]["state_sequence"]
 
 
+def test_a_restatement_cannot_know_less_than_what_it_restates(book: Site) -> None:
+    assessed(book, "D11")
+    _, first = publish(book, "D11")
+    told(book, *delivered("D11", 2, 10))
+    assessment, cutoff = first["decision"]["assessment"], first["decision"]["cutoff_sequence"]
+
+    status, problem = publish(book, "D11", supersedes=assessment, cutoff_sequence=cutoff - 1)
+
+    assert status == 409
+    assert problem["errors"][0]["field"] == "cutoff_sequence"
+
+
 @pytest.mark.parametrize(
     ("sent", "status", "said"),
     [

@@ -5,29 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from itertools import islice
 from random import Random
 from typing import Any
 
 import pytest
 from msgspec import Struct
 
-from api.past import Replaying
 from api.query import read_query
 from api.reading import Opened, read_page, shown
 from api.views import views_of
-from cli.simulation import events
-from domain.event_types import CATALOGUE
 from infra.documents import ROWS
 from infra.engine import INDEX
-from infra.message import Message
 from projections.registry import PROJECTIONS
-from tests.lab.databases import Databases, address
-from tests.lab.folding import RECORDED
+from tests.lab.databases import Databases
 from tests.lab.naive import Event, Known, ledger, orders, read
-from tests.lab.site import fold
+from tests.lab.year import opened_on, simulated
 
-EVENTS, TRIPLES = 2000, 300
+EVENTS, TRIPLES = 3000, 300
 LATER = datetime(2026, 7, 1, tzinfo=UTC)
 VIEWS = views_of(PROJECTIONS, {INDEX: ROWS})
 LEDGER_FIELDS = ("opening", "invoiced", "credited", "paid", "refunded", "failed")
@@ -41,13 +35,8 @@ class Book(Struct):
 
 @pytest.fixture(scope="module")
 def book(files: Databases) -> Iterator[Book]:
-    log = [
-        Message(number, RECORDED + number * 10**9, event.subject, event.body)
-        for number, event in enumerate(islice(events(3, events=EVENTS), EVENTS), 1)
-    ]
-    where = files.new()
-    fold(where, log)
-    opened = Opened(address(where), Replaying(CATALOGUE, {p.name: p for p in PROJECTIONS}))
+    log = simulated(3, EVENTS)
+    opened = opened_on(files.new(), log)
     with opened.reader() as reader:
         run = reader.connection.exec_driver_sql
         refused = {

@@ -5,26 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import islice
 from random import Random
 
 import pytest
 from msgspec import Struct
 
 from api.explaining import explain
-from api.past import Replaying
 from api.problems import Problem
 from api.query import read_query
 from api.reading import Opened, read_page, shown
 from api.views import View, views_of
-from cli.simulation import events
-from domain.event_types import CATALOGUE
 from infra.documents import ROWS
 from infra.engine import INDEX
-from infra.message import Message
 from projections.registry import PROJECTIONS
-from tests.lab.databases import Databases, Where, address
-from tests.lab.folding import RECORDED, engine_on, shut
+from tests.lab.databases import Databases
+from tests.lab.folding import RECORDED
+from tests.lab.year import opened_on, simulated
 
 EVENTS = 2500
 MOMENTS = (600, 1700)
@@ -47,12 +43,9 @@ class Year(Struct):
 @pytest.fixture(scope="module")
 def year(files: Databases) -> Iterator[Year]:
     """On one kind of database: what is folded again is in memory, and `test_history_asked.py` asks both kinds."""
-    log = [
-        Message(number, RECORDED + number * 10**9, event.subject, event.body)
-        for number, event in enumerate(islice(events(7, events=EVENTS), EVENTS), 1)
-    ]
-    opened = {end: _folded(files.new(), log[:end]) for end in MOMENTS}
-    now = _folded(files.new(), log)
+    log = simulated(7, EVENTS)
+    opened = {end: opened_on(files.new(), log[:end]) for end in MOMENTS}
+    now = opened_on(files.new(), log)
     with now.reader() as reader:
         dealers = [
             d for (d,) in reader.connection.exec_driver_sql("SELECT dealer FROM dealer_states ORDER BY 1")
@@ -60,14 +53,6 @@ def year(files: Databases) -> Iterator[Year]:
     yield Year(now, opened, dealers, len(log))
     for one in (now, *opened.values()):
         one.close()
-
-
-def _folded(where: Where, log: list[Message]) -> Opened:
-    engine = engine_on(where)
-    engine.apply(log)
-    engine.sync()
-    shut(engine)
-    return Opened(address(where), Replaying(CATALOGUE, {p.name: p for p in PROJECTIONS}))
 
 
 def _asked(opened: Opened, view: View, *said: tuple[str, str]) -> list[dict[str, object]]:

@@ -99,6 +99,20 @@ def test_a_moment_made_answers_what_the_live_service_answers_of_it(made: Made) -
                 assert past.get(question)["items"] == live["items"], question
 
 
+def test_a_history_and_a_comparison_are_of_the_moment_too(made: Made) -> None:
+    _, orders = made.live.get(f"/orders?limit=1&known_at={KNOWN}&valid_at={VALID}")
+    dealer, order = orders["items"][0]["dealer"], orders["items"][0]["order"]
+    with ReadOnly(made.into) as past:
+        history = past.get(f"/dealers/{dealer}/history?limit=1000")["items"]
+        row = past.get(f"/orders/{dealer}/{order}/diff?known_at=1")
+
+    _, told = made.live.get(f"/dealers/{dealer}/history?limit=1000&known_at={KNOWN}&valid_at={VALID}")
+    _, compared = made.live.get(f"/orders/{dealer}/{order}/diff?known_at=1&known_at={KNOWN}&valid_at={VALID}")
+    assert [entry["sequence"] for entry in history] == [entry["sequence"] for entry in told["items"]]
+    assert history
+    assert row["after"] == compared["after"]
+
+
 def test_a_moment_says_what_it_is_and_takes_nothing_in(made: Made) -> None:
     with ReadOnly(made.into) as past:
         health = past.get("/health")

@@ -4,33 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import islice
 from random import Random
 from typing import Any
 
 import msgspec
 import pytest
 
-from cli.simulation import events
 from domain.policies import BUILT_IN, card_of
 from infra.message import Message
 from tests.integration.test_past_asked import OF_A_DEALER, VIEWS
 from tests.lab.databases import Databases
+from tests.lab.events import body
 from tests.lab.folding import RECORDED
 from tests.lab.site import fold, site
+from tests.lab.year import simulated
 
 EVENTS = 2000
 PERIODS = ["2025-Q1", "2025-Q2"]
 D = Decimal
+BEFORE = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
 def log() -> list[Message]:
-    return [
-        Message(number, RECORDED + number * 10**9, event.subject, event.body)
-        for number, event in enumerate(islice(events(7, events=EVENTS), EVENTS), 1)
-    ]
+    return simulated(7, EVENTS)
 
 
 class Asked:
@@ -125,6 +124,42 @@ def test_without_an_event_every_view_of_its_dealer_is_what_it_were_had_it_never_
             found = year.get(f"{asked}&without={out.sequence}")["items"]
 
             assert found == other.get(asked + f"&known_at={len(log)}")["items"], view.name
+
+
+def test_where_several_cards_rule_each_is_held_to_itself(files: Databases, log: list[Message]) -> None:
+    where, last = files.new(), len(log)
+    cards = [
+        {"criteria": [{"code": c, "figure": c, "points": 10, "way": "ratio"}]} for c in ("on_time", "none")
+    ]
+    published = [
+        body(
+            "policy.published.v1",
+            policy=f"own-{n}",
+            kind="assessment",
+            version="1",
+            effective=BEFORE,
+            body=card,
+        )
+        for n, card in enumerate(cards)
+    ]
+    more = [
+        Message(last + n, RECORDED + (last + n) * 10**9, "channel.plans._", b)
+        for n, b in enumerate(published, 1)
+    ]
+    fold(where, [*log, *more])
+
+    with site(where) as client:
+        asked = Asked(client)
+        dealer = asked.get("/assessments?period=2025-Q1&limit=1")["items"][0]["dealer"]
+        out = asked.get(f"/events?dealer={dealer}&family=field&status=accepted&limit=1")["items"][0][
+            "sequence"
+        ]
+        _, found = asked.simulate(periods=["2025-Q1"], dealers=[dealer], without=[out])
+
+    assert [(card["now"]["policy"], card["then"]["policy"]) for card in found["cards"]] == [
+        ("own-0", "own-0"),
+        ("own-1", "own-1"),
+    ]
 
 
 def test_an_appeal_is_decided_on_numbers(year: Asked) -> None:
