@@ -137,6 +137,15 @@ def test_a_comparison_says_what_was_corrected_and_what_came_late(asked: TestClie
     assert [(one["sequence"], one["why"]) for one in late["effects"]] == [(7, "late")]
 
 
+def test_what_happened_after_the_first_moment_is_neither_late_nor_a_correction(database: Where) -> None:
+    fold(database, log([order("O1", id="o1"), order("O4", "D1", ("COLA", 5), id="o4", time=NOON + 2 * HOUR)]))
+
+    with site(database) as client:
+        found = client.get("/orders/D1/O4/diff?known_at=1&known_at=2&valid_at=2026-03-03T00:00:00Z").json()
+
+    assert [(one["sequence"], one["why"]) for one in found["effects"]] == [(2, "new")]
+
+
 def test_a_history_is_kept_from_the_command_line(tmp_path: Path) -> None:
     with up(tmp_path / "data") as running:
         _, receipt = running.post("/events", order("O1", "D1"))
