@@ -240,9 +240,11 @@ class Database:
 
     def create(self, rows: Iterable[type[Row]], version: str) -> None:
         """Make the tables of one version of a projection, empty, where they are not there yet."""
+        there = set(sa.inspect(self.engine).get_table_names())
         metadata = sa.MetaData()
         for row in rows:
-            codec_of(row).schema(physical(row, version), metadata)
+            if (name := physical(row, version)) not in there:
+                codec_of(row).schema(name, metadata)
         metadata.create_all(self.engine)
 
     def drop(self, rows: Iterable[type[Row]], version: str) -> None:

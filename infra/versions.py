@@ -6,7 +6,6 @@ import ast
 import hashlib
 import importlib
 import pkgutil
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -22,6 +21,7 @@ _STAGE_0 = (
 )
 
 
+@cache
 def stage_0_version() -> str:
     """The version of the index, identities and documents: all event types and the code that judges them."""
     language = [f"domain.{module.name}" for module in pkgutil.iter_modules(domain.__path__)]
@@ -30,10 +30,11 @@ def stage_0_version() -> str:
 
 def version(projection: Projection) -> str:
     """The version of a projection: stage 0's and its own code's."""
-    return _fingerprint((*projection.modules,), stage_0_version())
+    return _fingerprint(projection.modules, stage_0_version())
 
 
-def _fingerprint(modules: Iterable[str], seed: str = "") -> str:
+@cache
+def _fingerprint(modules: tuple[str, ...], seed: str = "") -> str:
     found = hashlib.sha256(seed.encode())
     for name in sorted(modules):
         found.update(name.encode() + _code(name))

@@ -52,7 +52,9 @@ class World:
 
     def __init__(self, seed: int, empty: Path) -> None:
         self.random = Random(seed)
-        self.path = empty.with_name(f"{seed}.db")
+        self.folder = empty.with_name(str(seed))
+        self.folder.mkdir()
+        self.path = self.folder / "disk.db"
         shutil.copy(empty, self.path)
         self.published: list[Published] = []
         self.steps: list[str] = []
@@ -72,7 +74,7 @@ class World:
         finally:
             with suppress(Exception):
                 self.engine.database.close()
-            self.path.unlink()
+            shutil.rmtree(self.folder)  # with what a process that ended left beside the file
 
     @property
     def log(self) -> list[Message]:
