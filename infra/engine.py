@@ -20,7 +20,18 @@ from domain.errors import QudaoError
 from domain.gaps import Gap, covered
 from domain.numbers import EXACT
 from infra.cache import Cache
-from infra.database import BUILDING, LIVE, RETIRED, STOPPED, Commit, Database, Move, Position, Statement
+from infra.database import (
+    BUILDING,
+    LIVE,
+    RETIRED,
+    STOPPED,
+    Commit,
+    Database,
+    FenceError,
+    Move,
+    Position,
+    Statement,
+)
 from infra.documents import ROWS, Documents
 from infra.message import Message
 from infra.versions import stage_0_version, version
@@ -179,7 +190,8 @@ class Engine:
         """Fold messages that follow the position. What was folded before is skipped; a hole stops with LogError.
 
         Returns before the messages are on disk: many are committed together, `sync` waits for all. Raises
-        CommitFailedError where an earlier commit failed: then `reset` and read again from the position.
+        CommitFailedError where an earlier commit failed: then `reset` and read again from the position; FenceError
+        where another projector wrote.
         """
         fresh, newest = [], self.position.sequence
         for message in messages:  # a redelivery may begin anew within one batch
@@ -188,7 +200,23 @@ class Engine:
                 newest = message.sequence
         if fresh:
             with _collector_paused():
-                self._take_in(fresh)
+                try:
+                    self._take_in(fresh)
+                except (LogError, CommitFailedError):
+                    raise
+                except Exception:
+                    self._check_alone()
+                    raise
+
+    def _check_alone(self) -> None:
+        """Raise FenceError where somebody else wrote: what does not fit together is then no bug."""
+        for position in self.database.positions():
+            mine = (position.projection, position.version) == (INDEX, self.version)
+            if mine and position.sequence > self._stored.sequence:
+                raise FenceError(
+                    f"the database is at {position.sequence}, and this projector wrote {self._stored.sequence}: "
+                    "another projector writes to it; this one stops before counting twice"
+                )
 
     def _take_in(self, fresh: Sequence[Message]) -> None:
         clock = time.perf_counter()

@@ -84,6 +84,22 @@ def test_a_second_engine_over_one_file_fences_the_first(scratch: Scratch) -> Non
     assert found == folded(scratch.new(), [EVENTS])
 
 
+def test_an_engine_that_reads_what_another_wrote_says_so(scratch: Scratch) -> None:
+    path = scratch.new()
+    first, second = engine_on(path, CORE), engine_on(path, CORE)
+    restated = log([order(id="e1"), order("O1", "D1", ("COLA", 2), id="e2"), voided("e2")])
+    first.apply(restated[:1])
+    first.sync()
+    second.reset()
+    second.apply(restated[:2])
+    second.sync()
+
+    with pytest.raises(FenceError, match="another projector writes"):
+        first.apply(restated[1:])
+    shut(first)
+    shut(second)
+
+
 class Faltering(Database):
     """A database whose disk is full at one commit, in the middle of it."""
 
