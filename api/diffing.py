@@ -29,7 +29,7 @@ Known = int | datetime
 Why = Literal["correction", "late", "new"]
 
 
-class Moved(Struct, frozen=True):
+class LaterEffect(Struct, frozen=True):
     """One event recorded between two moments, and what it changed in the row.
 
     `why` is `correction` where it restates, amends or withdraws what was known at the first moment, `late` where it
@@ -62,7 +62,7 @@ class Diff(Struct, frozen=True):
     before: dict[str, Any] | None
     after: dict[str, Any] | None
     changes: dict[str, Difference]
-    effects: tuple[Moved, ...]
+    effects: tuple[LaterEffect, ...]
 
 
 def two_moments(said: Sequence[tuple[str, str]]) -> tuple[Known, Known | None, list[tuple[str, str]]]:
@@ -117,7 +117,7 @@ def diff(
         known = any(sequence <= first for sequence in corrected)
         why: Why = "correction" if known else "late" if event.effective <= moment else "new"
         effects.append(
-            Moved(
+            LaterEffect(
                 *(event.sequence, event.type, event.recorded, event.effective, event.time),
                 *document_key(event),
                 why,
@@ -173,7 +173,7 @@ def _table(head: Sequence[str], first: str, lines: str) -> str:
     return f'<div class="wide"><table><thead><tr>{names}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
-def _lines(view: View, effect: Moved) -> str:
+def _lines(view: View, effect: LaterEffect) -> str:
     changes: Mapping[str, Difference] = {n: c for n, c in effect.changes.items() if n not in view.key}
     about = (
         f'<td><a href="/events/{effect.sequence}">{effect.sequence}</a> {effect.why}</td>'

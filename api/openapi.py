@@ -44,14 +44,17 @@ _ABOUT = (
 
 def document(views: Mapping[str, View], catalogue: Catalogue, version: str) -> Json:
     """The whole document."""
-    _, schemas = msgspec.json.schema_components(_ANSWERS, ref_template=_REF)
+    _, answered = msgspec.json.schema_components(_ANSWERS, ref_template=_REF)
+    schemas: Json = _decimal_texts(answered)
     paths: Json = {}
     for view in views.values():
         _, nested = msgspec.json.schema_components(
             [field.type for field in view.shown if field.kind == "json"], ref_template=_REF
         )
-        schemas |= {name: _decimal_texts(schema) for name, schema in nested.items()}
-        schemas[_name(view)] = row_schema(view)
+        for name, schema in {**nested, _name(view): row_schema(view)}.items():
+            told = _decimal_texts(schema)
+            if schemas.setdefault(name, told) != told:
+                raise ValueError(f"two things are described as {name}: one of them needs another name")
         paths |= _view_paths(view)
     if "dealers" in views:
         answers = _ok(_ref("History"), csv_too=True)

@@ -18,7 +18,7 @@ log = logging.getLogger("qudao.nats")
 ASK_SECONDS = 2.0
 
 
-class Held(msgspec.Struct, frozen=True):
+class Extent(msgspec.Struct, frozen=True):
     """What one server holds of the stream."""
 
     messages: int
@@ -37,7 +37,7 @@ class ServerState(msgspec.Struct, frozen=True):
     server: str
     answers: bool
     ailment: str = ""
-    held: Held | None = None
+    held: Extent | None = None
 
 
 class _Healthz(msgspec.Struct):
@@ -105,7 +105,7 @@ def _server(url: str, created: int) -> ServerState:
         return ServerState(url, False)
     streams = [stream for account in jsz.account_details for stream in account.stream_detail]
     found = [s.state for s in streams if s.name == STREAM and nanoseconds(s.created) == created]
-    held = Held(found[0].messages, found[0].first_seq, found[0].last_seq) if found else None
+    held = Extent(found[0].messages, found[0].first_seq, found[0].last_seq) if found else None
     return ServerState(name, True, why, held)
 
 

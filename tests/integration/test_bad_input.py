@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -25,7 +24,7 @@ from infra.nats_server import NatsServer
 from infra.reader import read_exact
 from tests.lab.databases import Where
 from tests.lab.events import order
-from tests.lab.site import app_on, catch_up, served
+from tests.lab.site import catch_up, linked
 
 pytestmark = pytest.mark.integration
 
@@ -144,11 +143,7 @@ def mixture(rng: Random, *, whole: bool = False) -> list[Sent]:
 async def api(
     database: Where, nats_server: NatsServer, stream: Connection
 ) -> AsyncIterator[httpx.AsyncClient]:
-    async with served(app_on(database, nats_url=nats_server.url)) as client:
-        for _ in range(500):
-            if (await client.get("/health")).json()["log"]["reachable"]:
-                break
-            await asyncio.sleep(0.02)
+    async with linked(database, nats_server) as client:
         yield client
 
 

@@ -100,7 +100,7 @@ class Log:
 
     def red(self) -> list[str]:
         """What /health says is wrong; nothing where it is green."""
-        with site(self.database, nats_url=self.server.url) as api:
+        with site(self.database, nats_url=self.server.url, monitor_urls=[self.server.monitor_url]) as api:
             eventually(lambda: bool(api.get("/health").json()["log"]["reachable"]))
             answer = api.get("/health")
             assert (answer.status_code == 200) == (answer.json()["faults"] == [])

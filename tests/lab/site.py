@@ -19,6 +19,7 @@ from domain.event_types import CATALOGUE
 from infra.connection import Connection
 from infra.engine import Engine, Log
 from infra.message import Message
+from infra.nats_server import NatsServer
 from infra.reader import Reader
 from infra.stream import stream_state
 from projections.projection import Projection
@@ -82,6 +83,24 @@ async def served(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
         server.should_exit = True
         await running
         bound.close()
+
+
+@asynccontextmanager
+async def linked(where: Where, log: NatsServer) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application over a database and a log, once it has found the log."""
+    async with served(app_on(where, nats_url=log.url, monitor_urls=[log.monitor_url])) as client:
+        await ready(client)
+        yield client
+
+
+async def ready(client: httpx.AsyncClient, fault: str = "") -> None:
+    """Wait until the service has found the log, or says a fault."""
+    for _ in range(500):
+        health = (await client.get("/health")).json()
+        if fault in " ".join(health["faults"]) if fault else health["log"]["reachable"]:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(health)
 
 
 async def catch_up(client: Connection, where: Where) -> int:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.monitoring import Held, ServerState, faults_of
+from infra.monitoring import Extent, ServerState, faults_of
 from infra.stream import StreamState
 
 
@@ -10,11 +10,11 @@ def log(replicas: int) -> StreamState:
     return StreamState("s", 1, 1, 9, 9, 0, replicas, "file", "default", ())
 
 
-WHOLE, HOLED = Held(9, 1, 9), Held(7, 1, 9)
+WHOLE, HOLED = Extent(9, 1, 9), Extent(7, 1, 9)
 
 
 def test_servers_that_hold_the_log_and_are_well_are_nothing_to_speak_of() -> None:
-    states = [ServerState("a", True, held=WHOLE), ServerState("b", True, held=Held(8, 1, 8))]
+    states = [ServerState("a", True, held=WHOLE), ServerState("b", True, held=Extent(8, 1, 8))]
 
     assert faults_of(states, log(3)) == ([], [])
 
