@@ -78,6 +78,32 @@ def test_the_quotas_of_one_employee_are_reached_to_the_last_digit(
 
 
 @real
+def test_a_quota_on_a_past_day_opens_up_to_the_orders_that_met_it(
+    adventureworks: TestClient[Litestar],
+) -> None:
+    address = "/targets/AW-QUOTA-27/explain?valid_at=2011-09-01T00:00:00Z"
+    orders = items(
+        adventureworks,
+        "/orders?rep=AW-286&from=2011-07-01&to=2011-09-01&limit=1000&valid_at=2011-09-01T00:00:00Z",
+    )
+
+    answer = adventureworks.get(address, headers={"Accept": "application/json"})
+    page = adventureworks.get(address, headers={"Accept": "text/html"})
+
+    why = answer.json()
+    steps = [effect for effect in why["effects"] if "actual" in effect["changes"]]
+    added = [Decimal(effect["changes"]["actual"]["difference"]) for effect in steps]
+    assert why["row"]["actual"] == str(sum(added)) == "281933.9256"
+    assert [effect["document"] for effect, moved in zip(steps, added, strict=True) if not moved] == [
+        "AW-QUOTA-27"
+    ]
+    assert {effect["document"] for effect in steps} - {"AW-QUOTA-27"} == {order["order"] for order in orders}
+    for effect in steps:
+        assert f'href="/events/{effect["sequence"]}"' in page.text
+    assert "actual: 281933.9256" in page.text
+
+
+@real
 def test_what_promotions_gave_is_what_orders_were_discounted_by(adventureworks: TestClient[Litestar]) -> None:
     [given] = items(adventureworks, "/promotions?sum=discount&by=currency&currency=USD")
     [orders] = items(adventureworks, "/sales?sum=discount&by=currency&currency=USD")
