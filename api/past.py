@@ -123,11 +123,13 @@ class Replaying(Struct, frozen=True):
             where.append(column.kind.in_([*sorted(kinds), VOID]))
         if dealers:
             where.append(sa.or_(*self._bearing_on(reader, taken, dealers)))
-        if _too_many(reader.connection, where):
-            raise Problem("cannot_be_answered", reason, [(field, reason)])
         statement = sa.select(column.sequence, column.recorded, column.family, column.dealer, column.body)
-        for found in reader.connection.execute(statement.where(*where).order_by(column.sequence)):
-            yield self.read(*found)
+        statement = statement.where(*where).order_by(column.sequence).limit(EVENTS_MAX + 1)
+        found = reader.connection.execute(statement).fetchall()
+        if len(found) > EVENTS_MAX:
+            raise Problem("cannot_be_answered", reason, [(field, reason)])
+        for row in found:
+            yield self.read(*row)
 
     def _bearing_on(
         self, reader: Reader, taken: sa.ColumnElement[bool], dealers: Sequence[str]
@@ -271,11 +273,6 @@ def _recorded(connection: sa.Connection, sequence: int, *, upwards: bool = False
         statement = statement.where(column.sequence <= sequence).order_by(column.sequence.desc())
     found = connection.execute(statement).first()
     return None if found is None else (found[0], found[1])
-
-
-def _too_many(connection: sa.Connection, where: Sequence[sa.ColumnElement[bool]]) -> bool:
-    some = sa.select(EVENTS.c.sequence).where(*where).limit(EVENTS_MAX + 1).subquery()
-    return bool(connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one() > EVENTS_MAX)
 
 
 def _naming(connection: sa.Connection, taken: sa.ColumnElement[bool], named: Sequence[str]) -> list[str]:

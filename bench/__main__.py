@@ -17,6 +17,7 @@ from bench.catching_up import catching_up, fill
 from bench.comparison import comparing
 from bench.figures import Report, machine
 from bench.growing import filling, growing
+from bench.remembering import remembering
 from bench.serving import batches_over_http, is_json, settled, singles_over_http, visibility
 from bench.verifying import verifying
 from bench.views import viewing
@@ -51,6 +52,7 @@ async def measure_log(report: Report, count: int, folder: Path) -> None:
         _apart(fill, server.url, count)
         report.figures += _apart(catching_up, Report("", "", []), server.url, folder).figures
         report.figures += _apart(verifying, Report("", "", []), folder / "bench.db", server.url).figures
+        remembering(report, folder / "bench.db", server.url)
         asking(report, folder / "bench.db", server.url)
         viewing(report, folder / "bench.db", Log(state.store_id, state.created))
 
