@@ -18,7 +18,7 @@ from infra.documents import ROWS
 from infra.engine import INDEX
 from projections.registry import PROJECTIONS
 from tests.lab.databases import Databases
-from tests.lab.naive import Event, Known, ledger, orders, read
+from tests.lab.naive import Event, Known, ledger, orders, read, stock
 from tests.lab.year import opened_on, simulated
 
 EVENTS, TRIPLES = 3000, 300
@@ -65,16 +65,16 @@ def test_the_year_has_what_makes_it_hard(book: Book) -> None:
 
 
 def asked(
-    book: Book, view: str, dealer: str, known_at: int | None, valid_at: datetime | None
+    book: Book, view: str, dealer: str, known_at: int | None, valid_at: datetime | None, name: str = "dealer"
 ) -> list[dict[str, Any]]:
-    said = [("dealer", dealer), ("limit", "1000")]
+    said = [(name, dealer), ("limit", "1000")]
     said += [("known_at", str(known_at))] if known_at is not None else []
     said += [("valid_at", valid_at.isoformat())] if valid_at is not None else []
     return shown(read_page(book.opened, VIEWS[view], read_query(VIEWS[view], said), LATER))
 
 
 def agree(book: Book, dealer: str, known_at: int | None, valid_at: datetime | None) -> int:
-    """Hold both views of a dealer to the reckoning; how many rows there were."""
+    """Hold the views of a dealer to the reckoning; how many rows there were."""
     known = Known(book.valid, known_at or EVENTS, valid_at)
     mine = orders(known, dealer)
     theirs = {
@@ -94,7 +94,14 @@ def agree(book: Book, dealer: str, known_at: int | None, valid_at: datetime | No
     }
     reckoned = {place: {n: v for n, v in held.items() if v} for place, held in ledger(known, dealer).items()}
     assert owed == reckoned, (dealer, known_at, valid_at)
-    return len(mine) + len(reckoned)
+    there = {
+        (row["sku"], row["lot"]): Decimal(row["on_hand"])
+        for row in asked(book, "stock_levels", dealer, known_at, valid_at, "location")
+        if Decimal(row["on_hand"])
+    }
+    # What was at a place is reckoned from all that is known, and not from what had been said by then.
+    assert there == stock(Known(book.valid, known_at or EVENTS, None), dealer, valid_at or LATER)
+    return len(mine) + len(reckoned) + len(there)
 
 
 def test_300_dealers_at_two_clocks_are_what_an_independent_reckoning_says(book: Book) -> None:

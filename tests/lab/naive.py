@@ -1,13 +1,13 @@
 """The book reckoned again from scratch, from the contract alone: plain dictionaries, loops, and nothing of the product.
 
-Slow and short on purpose. What it says of orders and accounts is what the views must say.
+Slow and short on purpose. What it says of orders, accounts and stock is what the views must say.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +16,13 @@ Event = dict[
 ]  # the body as it was sent, with `sequence`, `family` and `token` of its place in the log
 ZERO = Decimal(0)
 #: When a fact is true where that is not the envelope's time: type → member of `data` (events.md).
-EFFECTIVE = {"order.placed.v1": "placed", "delivery.received.v1": "arrived", "balance.opened.v1": "as_of"}
+EFFECTIVE = {
+    "order.placed.v1": "placed",
+    "delivery.received.v1": "arrived",
+    "balance.opened.v1": "as_of",
+    "stock.counted.v1": "at",
+    "sellout.reported.v1": "from",
+}
 #: Statements of one type and document restate each other unless these differ.
 SLOT = {"delivery.received.v1": "receipt", "order.held.v1": "reason", "order.released.v1": "reason"}
 
@@ -67,7 +73,7 @@ class Known:
         """Statements of these types by kind and document, as they stand and were true, the last said last."""
         found: dict[tuple[str, str], list[Event]] = {}
         for event in self._events.values():
-            if event["type"] in types and event["data"].get("dealer") == dealer and self.stands(event):
+            if event["type"] in types and event["data"].get("dealer", "") == dealer and self.stands(event):
                 found.setdefault((event["type"].partition(".")[0], event["subject"]), []).append(event)
         for name, events in found.items():
             first = {slot(one): min(effective(e) for e in events if slot(e) == slot(one)) for one in events}
@@ -185,3 +191,103 @@ def ledger(known: Known, dealer: str) -> dict[tuple[date, str], dict[str, Decima
                 at, amount = when(balance["data"]["as_of"]), number(line.get("amount"))
                 move(at, line.get("currency") or "", "opening", amount)
     return {place: held for place, held in found.items() if any(held.values())}
+
+
+STOCK = (
+    *("delivery.dispatched.v1", "delivery.received.v1", "return.received.v1", "goods.exchanged.v1"),
+    *("stock.moved.v1", "stock.counted.v1", "balance.opened.v1", "sellout.reported.v1"),
+)
+SIGNS = {"in": 1, "out": -1, "transfer": -1, "adjust": 1, "scrap": -1}
+
+
+def stock(known: Known, dealer: str, at: datetime | None) -> dict[tuple[str, str], Decimal]:
+    """What is at a dealer's own place by SKU and lot: the last count by an instant, and the moves after it."""
+    moves: list[tuple[datetime, str, str, Decimal]] = []
+    counts: list[tuple[tuple[datetime, int], str, str, Decimal]] = []  # an empty SKU or lot: all of them
+    for events in [*known.documents(dealer, *STOCK).values(), *known.documents("", *STOCK).values()]:
+        moves += [
+            (when_, line["sku"], line.get("lot") or "", sign * number(line[field]))
+            for when_, sign, field, line in moved(events, dealer)
+        ]
+        counts += counted(events, dealer)
+    names = {(sku, lot) for _, sku, lot, _ in moves} | {(sku, lot) for _, sku, lot, _ in counts if sku}
+    found = {}
+    for sku, lot in names:
+        bearing = [
+            (when_, bool(s) + bool(b), quantity if (s, b) == (sku, lot) else ZERO)
+            for when_, s, b, quantity in counts
+            if (s, b) in ((sku, lot), (sku, ""), ("", "")) and (at is None or when_[0] <= at)
+        ]
+        [*_, (since, _, quantity)] = sorted(bearing) or [((datetime.min.replace(tzinfo=UTC), 0), 0, ZERO)]
+        after = [
+            q
+            for when_, s, b, q in moves
+            if (s, b) == (sku, lot) and when_ > since[0] and (at is None or when_ <= at)
+        ]
+        if total := quantity + sum(after, ZERO):
+            found[sku, lot] = total
+    return found
+
+
+Line = dict[str, Any]
+
+
+def moved(events: list[Event], place: str) -> Iterator[tuple[datetime, int, str, Line]]:
+    """What a document puts into a place or takes from it: when, which way, by which field of which line."""
+    sent = last(events, "delivery.dispatched.v1")
+    to = (sent["data"].get("to") if sent is not None else None) or events[0]["data"].get("dealer")
+    if sent is not None and sent["data"].get("from") == place:
+        yield from [(opened(events, sent["type"]), -1, "quantity", line) for line in sent["data"]["lines"]]
+    receipts = {e["data"]["receipt"]: e for e in events if e["type"] == "delivery.received.v1"}
+    for receipt in receipts.values() if to == place else ():
+        arrived = when(receipt["data"]["arrived"])
+        yield from [(arrived, 1, "accepted", line) for line in receipt["data"]["lines"]]
+    returned = last(events, "return.received.v1")
+    if returned is not None and returned["data"]["dealer"] == place:
+        sign = -1 if returned["data"]["direction"] == "to_company" else 1
+        yield from [
+            (opened(events, returned["type"]), sign, "quantity", li) for li in returned["data"]["lines"]
+        ]
+    swapped = last(events, "goods.exchanged.v1")
+    if swapped is not None and swapped["data"]["dealer"] == place:
+        way = 1 if swapped["data"].get("outlet") else -1
+        for sign, field in ((way, "in"), (-way, "out")):
+            yield from [
+                (opened(events, swapped["type"]), sign, "quantity", li) for li in swapped["data"][field]
+            ]
+    move = last(events, "stock.moved.v1")
+    if move is not None and not move["data"].get("delivery") and move["data"]["kind"] in SIGNS:
+        data, at = move["data"], opened(events, move["type"])
+        if data["location"] == place:
+            yield from [(at, SIGNS[data["kind"]], "quantity", line) for line in data["lines"]]
+        if data["kind"] == "transfer" and data.get("to_location") == place:
+            yield from [(at, 1, "quantity", line) for line in data["lines"]]
+    sold = last(events, "sellout.reported.v1")
+    if sold is not None and sold["data"]["dealer"] == place and sold["data"]["flow"] == "secondary":
+        yield from [(when(sold["data"]["to"]), -1, "quantity", line) for line in sold["data"]["lines"]]
+
+
+def counted(events: list[Event], place: str) -> Iterator[tuple[tuple[datetime, int], str, str, Decimal]]:
+    """What a document says is there: when and at which sequence, of which SKU and lot, how much."""
+    count, balance = last(events, "stock.counted.v1"), last(events, "balance.opened.v1")
+    if count is not None and count["data"]["location"] == place:
+        rank = when(count["data"]["at"]), count["sequence"]
+        if count["data"]["scope"] == "full":
+            yield rank, "", "", ZERO
+        yield from together(rank, count["data"]["lines"])
+    if balance is not None and balance["data"]["kind"] == "stock":
+        data = balance["data"]
+        if (data.get("location") or data["dealer"]) == place:
+            lines = [line for line in data["lines"] if line.get("sku") and line.get("quantity") is not None]
+            yield from together((when(data["as_of"]), balance["sequence"]), lines)
+
+
+def together(
+    rank: tuple[datetime, int], lines: list[Line]
+) -> Iterator[tuple[tuple[datetime, int], str, str, Decimal]]:
+    """Lines of one SKU and lot are one count."""
+    found: dict[tuple[str, str], Decimal] = {}
+    for line in lines:
+        place = line["sku"], line.get("lot") or ""
+        found[place] = found.get(place, ZERO) + number(line["quantity"])
+    yield from [(rank, *place, quantity) for place, quantity in found.items()]
