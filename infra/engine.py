@@ -30,6 +30,7 @@ from infra.database import (
     FenceError,
     Move,
     Position,
+    Run,
     Statement,
 )
 from infra.documents import ROWS, Documents
@@ -115,12 +116,14 @@ class Engine:
         Documents.create(self.database, self.version)
         self._documents = Documents(self.database, self._catalogue, self.version, BYTES_MAX, self._valid_at)
         found = self.database.positions()
-        known = {(p.projection, p.version): p for p in found}
         first = not any(p.projection == INDEX and p.status == LIVE for p in found)
-        self.position = known.get((INDEX, self.version)) or self._create(
-            INDEX, self.version, LIVE if first else BUILDING
-        )
+        [self.position] = [p for p in found if (p.projection, p.version) == (INDEX, self.version)] or [
+            self._create(INDEX, self.version, LIVE if first else BUILDING)
+        ]
         self._check_identity(self.position)
+        if self.position.status == RETIRED:
+            self.position = self._again(self.position)
+        self._give_up(found)
         self.members: list[Member] = []
         self.behind: list[Member] = []
         for projection in self._projections:
@@ -155,11 +158,24 @@ class Engine:
         self.database.create(projection.rows, wanted)
         for position in mine:  # an earlier version is wanted again: go on where it was left
             if position.version == wanted:
-                again = msgspec.structs.replace(position, status=BUILDING)
-                self.database.commit(Commit((), (Move(position, again),)))
-                return [again]
+                return [self._again(position)]
         status = LIVE if self.position.status == LIVE and self.position.sequence == 0 else BUILDING
         return [self._create(projection.name, wanted, status)]
+
+    def _again(self, position: Position) -> Position:
+        """Go on with a version that was retired."""
+        again = msgspec.structs.replace(position, status=BUILDING)
+        self.database.commit(Commit((), (Move(position, again),)))
+        return again
+
+    def _give_up(self, found: Iterable[Position]) -> None:
+        """Retire what other programs began to build: nobody goes on with it, unless they come back."""
+        mine = {INDEX: self.version, **self._versions}
+        for position in found:
+            name, version = position.projection, position.version.split(REBUILD)[0]
+            if position.status == BUILDING and version != mine.get(name, version):
+                retired = msgspec.structs.replace(position, status=RETIRED)
+                self.database.commit(Commit((), (Move(position, retired),)))
 
     def _create(self, name: str, version: str, status: str) -> Position:
         position = Position(name, version, status, 0, self.log.store_id, self.log.created)
@@ -421,26 +437,26 @@ class Engine:
         """A member is level with the main group: let it serve, and retire what it replaces, in one transaction."""
         now = self.position
         level = msgspec.structs.replace(member.position, leaf=now.leaf, chain=now.chain, status=now.status)
-        replaced = [
-            m for m in self.members if m.projection.name == member.projection.name and m is not member
-        ]
         older = [
             p
             for p in self.database.positions()
-            if p.projection == member.projection.name
-            and p.version != level.version
-            and p.status in (LIVE, STOPPED)
+            if p.projection == level.projection and p.version != level.version and p.status in (LIVE, STOPPED)
         ]
         with self.database.transaction() as run:
             self.database.move(run, Move(member.position, level))
-            if level.status == LIVE:
-                for position in older:
-                    self.database.move(run, Move(position, msgspec.structs.replace(position, status=RETIRED)))
             self.behind.remove(member)
-            self.members = [m for m in self.members if m not in replaced] + [member]
             member.position = level
+            self.members = [m for m in self.members if m.projection is not member.projection] + [member]
             if level.status == LIVE:
+                self._retire(run, older)
                 self.database.point_views(run, self.live_tables(), self._joined)
+
+    def _retire(self, run: Run, older: Sequence[Position]) -> None:
+        """Let versions serve no more, those neither that stopped and are still to be brought up."""
+        for position in older:
+            self.database.move(run, Move(position, msgspec.structs.replace(position, status=RETIRED)))
+        gone = {(p.projection, p.version) for p in older}
+        self.behind = [m for m in self.behind if (m.projection.name, m.position.version) not in gone]
 
     def look_for_rebuilds(self) -> None:
         """Take up versions that were entered among the positions since the engine was opened."""
@@ -468,15 +484,14 @@ class Engine:
         if self.position.status == LIVE:
             return
         self.sync()
-        mine = {(INDEX, self.version)} | {(m.projection.name, m.position.version) for m in self.members}
+        mine = {(m.projection.name, m.position.version) for m in (*self.members, *self.behind)}
         older = [
             p
             for p in self.database.positions()
-            if (p.projection, p.version) not in mine and p.status in (LIVE, STOPPED)
+            if (p.projection, p.version) not in mine | {(INDEX, self.version)} and p.status in (LIVE, STOPPED)
         ]
         with self.database.transaction() as run:
-            for position in older:
-                self.database.move(run, Move(position, msgspec.structs.replace(position, status=RETIRED)))
+            self._retire(run, older)
             live = msgspec.structs.replace(self.position, status=LIVE)
             self.database.move(run, Move(self.position, live))
             self.position = self._stored = live

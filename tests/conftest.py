@@ -48,3 +48,9 @@ def scratch_of_all(databases: Databases) -> Scratch:
 def scratch(databases: Databases) -> Scratch:
     """Empty databases with the tables of orders and stock."""
     return Scratch(databases)
+
+
+@pytest.fixture
+def built(scratch_of_all: Scratch) -> Where:
+    """A database of the test's own, with the tables of every projection and nothing in them."""
+    return scratch_of_all.new()

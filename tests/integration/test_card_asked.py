@@ -111,11 +111,11 @@ def test_what_promotions_gave_is_what_orders_were_discounted_by(adventureworks: 
     assert given["discount"] == orders["discount"] == "140612.1794"
 
 
-def test_built_in_policies_are_read_beside_published_ones(database: Where) -> None:
+def test_built_in_policies_are_read_beside_published_ones(built: Where) -> None:
     about = {"kind": "calendar", "version": "2026", "effective": NOON, "body": {"holidays": ["2026-10-01"]}}
-    fold(database, log([body("policy.published.v1", policy="year", **about)]))
+    fold(built, log([body("policy.published.v1", policy="year", **about)]))
 
-    with site(database) as client:
+    with site(built) as client:
         found = {(row["policy"], row["version"]): row for row in items(client, "/policies")}
 
     assert found["year", "2026"]["body"] == {"holidays": ["2026-10-01"]}
@@ -129,7 +129,7 @@ def test_built_in_policies_are_read_beside_published_ones(database: Where) -> No
     assert found["pepsi-shanghai", "built-in"]["sequence"] == 0
 
 
-def test_a_card_is_asked_by_its_period_and_opens_up_to_its_points(database: Where) -> None:
+def test_a_card_is_asked_by_its_period_and_opens_up_to_its_points(built: Where) -> None:
     mark = {"dealer": "D1", "criterion": "look", "grade": "優", "by": "supervisor", "subject": "D1"}
     window = {"from": "2026-01-01T00:00:00+08:00", "to": "2026-04-01T00:00:00+08:00"}
     card = {
@@ -137,7 +137,7 @@ def test_a_card_is_asked_by_its_period_and_opens_up_to_its_points(database: Wher
     }
     rule = {"policy": "ours", "kind": "assessment", "version": "1", "effective": "2026-01-01T00:00:00Z"}
     fold(
-        database,
+        built,
         log(
             [
                 body("assessment.input.v1", period=window, **mark),
@@ -146,7 +146,7 @@ def test_a_card_is_asked_by_its_period_and_opens_up_to_its_points(database: Wher
         ),
     )
 
-    with site(database) as client:
+    with site(built) as client:
         [found] = items(client, "/assessments?period=2026-Q1")
 
     assert (found["score"], found["grade"], found["policy"]) == ("90", "A", "ours")

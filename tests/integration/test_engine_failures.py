@@ -10,8 +10,18 @@ import pytest
 import sqlalchemy as sa
 
 from domain.event_types import CATALOGUE
-from infra.database import LIVE, STOPPED, Commit, Database, FenceError, Transaction
-from infra.engine import Engine, Log, LogError
+from infra.database import (
+    BUILDING,
+    LIVE,
+    RETIRED,
+    STOPPED,
+    Commit,
+    Database,
+    FenceError,
+    Position,
+    Transaction,
+)
+from infra.engine import Engine, Log, LogError, insert_position
 from infra.writer import CommitFailedError
 from projections.documents import Change
 from projections.projection import Projection
@@ -264,6 +274,30 @@ def test_a_repaired_fold_catches_up_and_serves(scratch: Scratch, broken: Project
 
     assert waiting["stock"] == (STOPPED, BAD - 1)
     assert done == dict.fromkeys(done, (LIVE, 9))
+    assert found == folded(scratch.new(), [EVENTS])
+
+
+def test_a_version_and_its_rebuild_that_both_stopped_are_mended_together(scratch: Scratch) -> None:
+    path = scratch.new()
+    engine = engine_on(path, _with(_broken(fold=_fold_that_raises)))
+    engine.apply(EVENTS)
+    engine.sync()
+    [stopped] = [p for p in engine.database.positions() if p.status == STOPPED]
+    beside = Position("stock", f"{stopped.version}r1", BUILDING, 0, LOG.store_id, LOG.created)
+    insert_position(engine.database, beside)
+    engine.look_for_rebuilds()
+    while engine.build():
+        pass
+    shut(engine)
+
+    engine = engine_on(path, CORE)
+    while engine.build():
+        pass
+    positions = [p for p in engine.database.positions() if p.projection == "stock"]
+    found = tables(engine)
+    shut(engine)
+
+    assert sorted(p.status for p in positions) == [LIVE, RETIRED]
     assert found == folded(scratch.new(), [EVENTS])
 
 

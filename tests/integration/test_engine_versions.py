@@ -114,6 +114,31 @@ def test_a_version_wanted_again_goes_on_where_it_was_left(
     assert positions == {version(old): (LIVE, 9), version(new): (RETIRED, 6)}
 
 
+def test_what_another_program_began_to_build_is_given_up_until_it_comes_back(
+    scratch: Scratch, old_and_new: tuple[Projection, Projection]
+) -> None:
+    old, new = old_and_new
+    path = scratch.new()
+    engine = engine_on(path, (ORDERS, old))
+    engine.apply(EVENTS)
+    while engine.build():
+        pass
+    shut(engine)
+
+    seen = []
+    for projection in (new, old, new):
+        engine = engine_on(path, (ORDERS, projection))
+        engine.build(2)
+        seen.append(_positions(engine))
+        shut(engine)
+
+    assert seen == [
+        {version(old): (LIVE, 9), version(new): (BUILDING, 2)},
+        {version(old): (LIVE, 9), version(new): (RETIRED, 2)},
+        {version(old): (LIVE, 9), version(new): (BUILDING, 4)},
+    ]
+
+
 def test_what_was_level_and_not_yet_switched_when_it_was_killed_is_switched_later(
     scratch: Scratch, old_and_new: tuple[Projection, Projection]
 ) -> None:

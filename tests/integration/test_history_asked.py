@@ -137,10 +137,10 @@ def test_a_comparison_says_what_was_corrected_and_what_came_late(asked: TestClie
     assert [(one["sequence"], one["why"]) for one in late["effects"]] == [(7, "late")]
 
 
-def test_what_happened_after_the_first_moment_is_neither_late_nor_a_correction(database: Where) -> None:
-    fold(database, log([order("O1", id="o1"), order("O4", "D1", ("COLA", 5), id="o4", time=NOON + 2 * HOUR)]))
+def test_what_happened_after_the_first_moment_is_neither_late_nor_a_correction(built: Where) -> None:
+    fold(built, log([order("O1", id="o1"), order("O4", "D1", ("COLA", 5), id="o4", time=NOON + 2 * HOUR)]))
 
-    with site(database) as client:
+    with site(built) as client:
         found = client.get("/orders/D1/O4/diff?known_at=1&known_at=2&valid_at=2026-03-03T00:00:00Z").json()
 
     assert [(one["sequence"], one["why"]) for one in found["effects"]] == [(2, "new")]

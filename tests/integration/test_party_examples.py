@@ -1,4 +1,4 @@
-"""Dealers, territories, representatives and contracts by examples, folded by the engine and asked through the API."""
+"""Dealers, territories, representatives and contracts by examples, folded by the engine and asked as the API asks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from projections.holdings import FOREVER, NEVER, Claim, flatten
 from tests.lab.databases import Where
 from tests.lab.events import HOUR, NOON, body, counted, log, order, voided
-from tests.lab.site import fold, site
+from tests.lab.year import answered
 
 DAY = 24 * HOUR
 TODAY = NOON.date()
@@ -21,14 +21,9 @@ def day(number: int) -> date:
     return TODAY + timedelta(days=number)
 
 
-def asked(database: Where, events: Iterable[bytes], address: str) -> list[dict[str, Any]]:
-    """The rows that the API answers with when the events are folded."""
-    fold(database, log(events))
-    with site(database) as client:
-        answer = client.get(address)
-        assert answer.status_code == 200, answer.text
-        found: list[dict[str, Any]] = answer.json()["items"]
-        return found
+def asked(built: Where, events: Iterable[bytes], question: str) -> list[dict[str, Any]]:
+    """The rows that are answered when the events are folded."""
+    return answered(built, log(events), question)
 
 
 def assigned(dealer: str, territory: str, from_: datetime, **more: Any) -> bytes:
@@ -50,9 +45,9 @@ def test_a_later_claim_wins_while_it_lasts_and_the_earlier_one_goes_on_after_it(
     ]
 
 
-def test_a_territory_assigned_back_in_time_changes_past_days_at_once(database: Where) -> None:
+def test_a_territory_assigned_back_in_time_changes_past_days_at_once(built: Where) -> None:
     found = asked(
-        database,
+        built,
         [assigned("D1", "N", NOON - 30 * DAY), order("O1", "D1"), assigned("D1", "S", NOON - 10 * DAY)],
         "/territory_holdings?dealer=D1",
     )
@@ -63,9 +58,9 @@ def test_a_territory_assigned_back_in_time_changes_past_days_at_once(database: W
     ]
 
 
-def test_a_change_of_master_data_leaves_past_days_where_they_were(database: Where) -> None:
+def test_a_change_of_master_data_leaves_past_days_where_they_were(built: Where) -> None:
     amended = body("dealer.amended.v1", dealer="D1", territory="S", time=NOON)
-    found = asked(database, [amended, registered(territory="N", time=NOON - 30 * DAY)], "/territory_holdings")
+    found = asked(built, [amended, registered(territory="N", time=NOON - 30 * DAY)], "/territory_holdings")
 
     assert [(row["territory"], row["from_day"]) for row in found] == [
         ("N", NEVER.isoformat()),
@@ -73,37 +68,37 @@ def test_a_change_of_master_data_leaves_past_days_where_they_were(database: Wher
     ]
 
 
-def test_a_scoped_assignment_is_shown_and_holds_no_day(database: Where) -> None:
+def test_a_scoped_assignment_is_shown_and_holds_no_day(built: Where) -> None:
     events = [assigned("D1", "N", NOON, skus=["COLA"]), assigned("D1", "S", NOON - DAY, to=NOON + DAY)]
 
-    assert [row["territory"] for row in asked(database, events, "/territory_assignments")] == ["N", "S"]
-    assert [row["territory"] for row in asked(database, [], "/territory_holdings")] == ["S"]
+    assert [row["territory"] for row in asked(built, events, "/territory_assignments")] == ["N", "S"]
+    assert [row["territory"] for row in asked(built, [], "/territory_holdings")] == ["S"]
 
 
-def test_products_withdrawn_from_a_whole_assignment_are_told_with_it(database: Where) -> None:
+def test_products_withdrawn_from_a_whole_assignment_are_told_with_it(built: Where) -> None:
     revoked = body("territory.revoked.v1", dealer="D1", territory="N", from_=NOON, skus=["COLA"])
 
-    [row] = asked(database, [assigned("D1", "N", NOON - DAY), revoked], "/territory_assignments")
+    [row] = asked(built, [assigned("D1", "N", NOON - DAY), revoked], "/territory_assignments")
 
     assert row["to_day"] == FOREVER.isoformat()
     assert row["withdrawn"] == [{"from_day": TODAY.isoformat(), "skus": ["COLA"], "categories": []}]
 
 
-def test_two_dealers_with_one_exclusive_territory_are_flagged_until_one_is_revoked(database: Where) -> None:
+def test_two_dealers_with_one_exclusive_territory_are_flagged_until_one_is_revoked(built: Where) -> None:
     events = [assigned("D1", "N", NOON, exclusive=True), assigned("D2", "N", NOON + DAY, exclusive=True)]
     flags = "/flags?kind=territory_overlap"
 
-    [flag] = asked(database, events, flags)
-    [overlap] = asked(database, [], "/territory_overlaps")
+    [flag] = asked(built, events, flags)
+    [overlap] = asked(built, [], "/territory_overlaps")
 
     revoked = body("territory.revoked.v1", dealer="D1", territory="N", from_=NOON + DAY)
-    [settled] = asked(database, [*events, revoked], flags)
+    [settled] = asked(built, [*events, revoked], flags)
     assert (flag["subject"], flag["cleared"]) == ("N", None)
     assert (overlap["dealer"], overlap["other"], overlap["from_day"]) == ("D1", "D2", day(1).isoformat())
     assert settled["cleared"] is not None
 
 
-def test_an_order_before_a_ban_that_is_told_late_is_no_barred_order(database: Where) -> None:
+def test_an_order_before_a_ban_that_is_told_late_is_no_barred_order(built: Where) -> None:
     events = [
         registered(time=NOON - 30 * DAY),
         order("BEFORE", "D1", time=NOON - 5 * DAY),
@@ -111,12 +106,12 @@ def test_an_order_before_a_ban_that_is_told_late_is_no_barred_order(database: Wh
         body("dealer.banned.v1", dealer="D1", reason="竄貨", time=NOON - 3 * DAY),
     ]
 
-    [found] = asked(database, events, "/barred_orders")
+    [found] = asked(built, events, "/barred_orders")
 
     assert (found["order"], found["dealer_status"], found["net"]) == ("AFTER", "banned", "25")
 
 
-def test_a_suspension_bars_only_until_the_dealer_is_reinstated(database: Where) -> None:
+def test_a_suspension_bars_only_until_the_dealer_is_reinstated(built: Where) -> None:
     events = [
         body("dealer.suspended.v1", dealer="D1", reason="欠款", time=NOON - 9 * DAY),
         body("dealer.reinstated.v1", dealer="D1", reason="付清", time=NOON - 4 * DAY),
@@ -124,48 +119,48 @@ def test_a_suspension_bars_only_until_the_dealer_is_reinstated(database: Where) 
         order("O2", "D1", time=NOON - 3 * DAY),
     ]
 
-    assert [row["order"] for row in asked(database, events, "/barred_orders")] == ["O1"]
+    assert [row["order"] for row in asked(built, events, "/barred_orders")] == ["O1"]
 
 
-def test_master_data_extracted_again_lifts_no_ban(database: Where) -> None:
+def test_master_data_extracted_again_lifts_no_ban(built: Where) -> None:
     events = [
         registered(time=NOON - 9 * DAY),
         body("dealer.banned.v1", dealer="D1", reason="竄貨", time=NOON - 5 * DAY),
         registered(name="新名", time=NOON - DAY),
     ]
 
-    [state] = asked(database, events, "/dealer_states")
+    [state] = asked(built, events, "/dealer_states")
 
     assert (state["name"], state["status"]) == ("新名", "banned")
 
 
-def test_a_suspension_told_after_a_ban_lifts_no_ban(database: Where) -> None:
+def test_a_suspension_told_after_a_ban_lifts_no_ban(built: Where) -> None:
     events = [
         body("dealer.suspended.v1", dealer="D1", reason="欠款", time=NOON - DAY),
         body("dealer.banned.v1", dealer="D1", reason="竄貨", time=NOON - 2 * DAY),
     ]
 
-    assert [span["status"] for span in asked(database, events, "/dealer_spans")] == ["banned"]
+    assert [span["status"] for span in asked(built, events, "/dealer_spans")] == ["banned"]
 
 
-def test_a_merger_told_of_the_one_dealer_ends_the_other(database: Where) -> None:
+def test_a_merger_told_of_the_one_dealer_ends_the_other(built: Where) -> None:
     merged = body("dealer.merged.v1", dealer="D1", merged="D2", time=NOON)
 
-    rows = asked(database, [merged, registered("D2", time=NOON - DAY)], "/dealer_states?dealer=D2")
-    spans = asked(database, [], "/dealer_spans?dealer=D2")
+    rows = asked(built, [merged, registered("D2", time=NOON - DAY)], "/dealer_states?dealer=D2")
+    spans = asked(built, [], "/dealer_spans?dealer=D2")
 
     assert [(row["status"], row["merged_into"]) for row in rows] == [("merged", "D1")]
     assert [span["status"] for span in spans] == ["registered", "merged"]
 
 
-def test_an_amendment_leaves_what_it_does_not_give(database: Where) -> None:
+def test_an_amendment_leaves_what_it_does_not_give(built: Where) -> None:
     address = {"country": "CN", "city": "上海"}
     events = [
         body("dealer.amended.v1", dealer="D1", segment="A", address={"city": "杭州"}, time=NOON),
         registered(level="1", address=address, time=NOON - DAY),
     ]
 
-    [state] = asked(database, events, "/dealer_states")
+    [state] = asked(built, events, "/dealer_states")
 
     assert (state["level"], state["segment"], state["city"], state["country"]) == ("1", "A", "杭州", "")
 
@@ -173,19 +168,19 @@ def test_an_amendment_leaves_what_it_does_not_give(database: Where) -> None:
 @pytest.mark.parametrize(
     ("at", "status"), [("2026-01-01", "not yet"), ("2026-02-01", "in force"), ("2026-03-01", "ended")]
 )
-def test_a_contract_is_in_force_up_to_the_day_it_ends(database: Where, at: str, status: str) -> None:
+def test_a_contract_is_in_force_up_to_the_day_it_ends(built: Where, at: str, status: str) -> None:
     begin = datetime.fromisoformat("2026-01-15T00:00:00+08:00")
     events = [
         body("contract.signed.v1", contract="C1", dealer="D1", from_=begin, to=begin + 300 * DAY),
         body("contract.ended.v1", contract="C1", dealer="D1", from_=begin + 45 * DAY),
     ]
 
-    [row] = asked(database, events, f"/contracts?valid_at={at}T00:00:00Z")
+    [row] = asked(built, events, f"/contracts?valid_at={at}T00:00:00Z")
 
     assert (row["status"], row["to_day"], row["ended_early"]) == (status, "2026-03-01", True)
 
 
-def test_an_amended_contract_owes_one_thing_after_the_other(database: Where) -> None:
+def test_an_amended_contract_owes_one_thing_after_the_other(built: Where) -> None:
     def owed(target: str) -> list[dict[str, str]]:
         return [{"code": "volume", "measure": "amount", "target": target, "period": "month"}]
 
@@ -203,7 +198,7 @@ def test_an_amended_contract_owes_one_thing_after_the_other(database: Where) -> 
         ),
     ]
 
-    [row] = asked(database, events, "/contracts")
+    [row] = asked(built, events, "/contracts")
 
     assert [(t["from_day"], t["to_day"], t["obligations"][0]["target"]) for t in row["terms"]] == [
         (day(0).isoformat(), day(9).isoformat(), "100"),
@@ -211,18 +206,18 @@ def test_an_amended_contract_owes_one_thing_after_the_other(database: Where) -> 
     ]
 
 
-def test_the_tree_of_territories_holds_what_lies_within_however_deep(database: Where) -> None:
+def test_the_tree_of_territories_holds_what_lies_within_however_deep(built: Where) -> None:
     defined = [
         body("territory.defined.v1", territory=name, name=name, parent=parent)
         for name, parent in (("SHANGHAI", "EAST"), ("PUDONG", "SHANGHAI"), ("LOOP", "LOOP"))
     ]
 
-    found = asked(database, defined, "/territory_tree?ancestor=EAST")
+    found = asked(built, defined, "/territory_tree?ancestor=EAST")
 
     assert [row["territory"] for row in found] == ["EAST", "PUDONG", "SHANGHAI"]
 
 
-def test_a_dealer_is_seen_at_a_glance_as_it_was(database: Where) -> None:
+def test_a_dealer_is_seen_at_a_glance_as_it_was(built: Where) -> None:
     events = [
         registered(kind="distributor", time=NOON - 90 * DAY),
         body("dealer.graded.v1", dealer="D1", grade="A"),
@@ -237,8 +232,8 @@ def test_a_dealer_is_seen_at_a_glance_as_it_was(database: Where) -> None:
         order("X", "UNKNOWN"),
     ]
 
-    dealer, unknown = asked(database, events, f"/dealers?valid_at={TODAY.isoformat()}T23:00:00Z")
-    [before] = asked(database, [], f"/dealers?valid_at={day(-10).isoformat()}T12:00:00Z")
+    dealer, unknown = asked(built, events, f"/dealers?valid_at={TODAY.isoformat()}T23:00:00Z")
+    [before] = asked(built, [], f"/dealers?valid_at={day(-10).isoformat()}T12:00:00Z")
 
     assert (unknown["dealer"], unknown["status"], unknown["orders"], unknown["flags"]) == (
         "UNKNOWN",
@@ -269,9 +264,9 @@ def test_a_dealer_is_seen_at_a_glance_as_it_was(database: Where) -> None:
     assert (before["status"], before["rep"], before["orders"]) == ("registered", "R1", 1)
 
 
-def test_a_withdrawn_ban_leaves_no_span(database: Where) -> None:
+def test_a_withdrawn_ban_leaves_no_span(built: Where) -> None:
     banned = body("dealer.banned.v1", id="ban", dealer="D1", reason="竄貨")
 
-    found = asked(database, [banned, voided("ban", dealer="D1", family="dealers")], "/dealer_spans")
+    found = asked(built, [banned, voided("ban", dealer="D1", family="dealers")], "/dealer_spans")
 
     assert found == []

@@ -58,9 +58,9 @@ def telling(path: Path) -> Iterator[Told]:
 
 
 @pytest.fixture
-def told(database: Where) -> Iterator[Told]:
+def told(built: Where) -> Iterator[Told]:
     """Two sales in March and one product, and no rebuild whatever a test tells later."""
-    with telling(database) as told:
+    with telling(built) as told:
         told.say(
             body("dealer.registered.v1", dealer="D1", name="某某商行", territory="N", time=MARCH),
             listed("soda", MARCH),

@@ -1,19 +1,29 @@
-"""A simulated year as messages of a log, and a database folded from it, opened as the API opens it."""
+"""A simulated year as messages of a log, and databases folded from events, opened as the API opens them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from itertools import islice
+from typing import Any
+
+import msgspec
 
 from api.past import Replaying
-from api.reading import Opened
+from api.query import parameters, read_query
+from api.reading import Opened, read_page, shown
+from api.views import views_of
 from cli.simulation import events
 from domain.event_types import CATALOGUE
+from infra.documents import ROWS
+from infra.engine import INDEX
 from infra.message import Message
 from projections.registry import PROJECTIONS
 from tests.lab.databases import Where, address
 from tests.lab.folding import RECORDED
 from tests.lab.site import fold
+
+VIEWS = views_of(PROJECTIONS, {INDEX: ROWS})
 
 
 def simulated(seed: int, count: int) -> list[Message]:
@@ -28,3 +38,15 @@ def opened_on(where: Where, log: Sequence[Message]) -> Opened:
     """The database that these messages make."""
     fold(where, log)
     return Opened(address(where), Replaying(CATALOGUE, {p.name: p for p in PROJECTIONS}))
+
+
+def answered(where: Where, log: Sequence[Message], question: str) -> list[dict[str, Any]]:
+    """Fold further messages, and read the rows of a view that is asked as it is over HTTP: `/orders?dealer=D1`."""
+    opened = opened_on(where, log)
+    try:
+        name, _, said = question.removeprefix("/").partition("?")
+        view = VIEWS[name]
+        page = read_page(opened, view, read_query(view, parameters(said.encode())), datetime.now(UTC))
+        return msgspec.json.decode(msgspec.json.encode(shown(page)), type=list[dict[str, Any]])
+    finally:
+        opened.close()

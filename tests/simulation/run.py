@@ -47,6 +47,19 @@ def empty_disk(folder: Path) -> Path:
     return path
 
 
+class Program(Engine):
+    """An engine whose code is of some generation, which its versions tell."""
+
+    def __init__(self, generation: int, *arguments: Any, **options: Any) -> None:
+        self._generation = f"{generation:02x}"
+        super().__init__(*arguments, **options)
+
+    def _open(self) -> None:
+        self.version = self.version[:8] + self._generation
+        self._versions = {name: version[:8] + self._generation for name, version in self._versions.items()}
+        super()._open()
+
+
 class World:
     """What a seed does to one engine; `steps` says what it did."""
 
@@ -58,6 +71,7 @@ class World:
         shutil.copy(empty, self.path)
         self.published: list[Published] = []
         self.steps: list[str] = []
+        self.generation = 0  # of the program
         self.poison = 0  # the sequence at which the stock fold raises; 0: it is right
         self.engine = self._open()
 
@@ -85,9 +99,8 @@ class World:
         size = self.random.choice((1, 2, 5, 100))
         rows = self.random.choice((1, 3, 1000))
         writer = slowly(self.random)
-        engine = Engine(
-            disk, CATALOGUE, self._projections(), LOG, events_max=size, rows_max=rows, writer=writer
-        )
+        sizes = {"events_max": size, "rows_max": rows}
+        engine = Program(self.generation, disk, CATALOGUE, self._projections(), LOG, **sizes, writer=writer)
         disk.faults = FAULTS
         return engine
 
@@ -123,6 +136,7 @@ class World:
         self.engine.database.faults = 0  # type: ignore[attr-defined]
         self.engine.apply(self.log[self.engine.position.sequence :])
         self.engine.sync()
+        self.engine.promote()
         while self.engine.build(3):
             pass
 
@@ -228,6 +242,17 @@ def _crash(world: World) -> None:
     world.reopen()
 
 
+def _other_program(world: World) -> None:
+    """One with other code is started, or an earlier one again: all is folded anew beside what serves."""
+    world.generation = world.random.randrange(3)
+    world.reopen()
+
+
+def _catch_up(world: World) -> None:
+    world.trying(lambda: world.engine.apply(world.log[world.engine.position.sequence :]))
+    world.trying(lambda: (world.engine.sync(), world.engine.promote()))
+
+
 def _break_the_stock(world: World) -> None:
     """A program with a bug is started; the others go on."""
     world.poison = world.random.randrange(1, len(world.published) + 5)
@@ -310,7 +335,7 @@ def _cut(world: World) -> None:
 STEPS = (
     *(_publish, _publish, _deliver, _deliver, _deliver, _deliver, _deliver_with_a_hole),
     *(_sync, _sync, _crash, _break_the_stock, _mend_the_stock, _build, _build),
-    *(_ask_for_a_rebuild, _second_engine, _cut),
+    *(_ask_for_a_rebuild, _second_engine, _cut, _other_program, _catch_up),
 )
 
 __all__ = ["STOPPED", "World", "Wrong", "empty_disk"]

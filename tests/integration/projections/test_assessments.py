@@ -30,8 +30,8 @@ LAW = settings(max_examples=25, derandomize=True, database=None, deadline=None)
 
 
 @pytest.fixture
-def told(database: Where) -> Iterator[Book]:
-    yield from book(database)
+def told(built: Where) -> Iterator[Book]:
+    yield from book(built)
 
 
 def delivered(number: int, *, late: bool, dealer: str = "D1", day: datetime = MIDDAY) -> list[bytes]:

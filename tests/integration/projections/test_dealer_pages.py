@@ -21,8 +21,8 @@ MID_MAY = datetime(2026, 5, 15, 12, tzinfo=CHINA)
 
 
 @pytest.fixture
-def told(database: Where) -> Iterator[Book]:
-    yield from book(database)
+def told(built: Where) -> Iterator[Book]:
+    yield from book(built)
 
 
 def aimed(target: str, value: str, first: datetime, last: datetime, **more: Any) -> bytes:

@@ -30,9 +30,9 @@ Fold = Callable[..., MemoryRows]
 
 
 @pytest.fixture
-def fold(database: Where) -> Iterator[Fold]:
+def fold(built: Where) -> Iterator[Fold]:
     """What the tables say after events, as a computed view reads them."""
-    engine = engine_on(database, (DELIVERIES,))
+    engine = engine_on(built, (DELIVERIES,))
 
     def fold(*events: bytes) -> MemoryRows:
         engine.apply(log(events, after=engine.position.sequence))

@@ -29,8 +29,8 @@ LAW = settings(max_examples=25, derandomize=True, database=None, deadline=None)
 
 
 @pytest.fixture
-def told(database: Where) -> Iterator[Book]:
-    yield from book(database, NEEDED)
+def told(built: Where) -> Iterator[Book]:
+    yield from book(built, NEEDED)
 
 
 def planned(promotion: str = "P1", **more: Any) -> bytes:

@@ -37,8 +37,8 @@ TABLES = (Invoice, Payment, Settlement, OpeningItem, LedgerDay)
 
 
 @pytest.fixture
-def told(database: Where) -> Iterator[Book]:
-    yield from book(database, (SALES, RECEIVABLES))
+def told(built: Where) -> Iterator[Book]:
+    yield from book(built, (SALES, RECEIVABLES))
 
 
 def bill(invoice: str, net: str, time: datetime = MARCH, **more: Any) -> bytes:

@@ -25,9 +25,9 @@ Ask = Callable[..., Asked]
 
 
 @pytest.fixture
-def ask(database: Where) -> Iterator[Ask]:
+def ask(built: Where) -> Iterator[Ask]:
     """`ask(events, view, by, *figures)`: fold more events, then sum a view on the database."""
-    engine = engine_on(database, NEEDED)
+    engine = engine_on(built, NEEDED)
 
     def sums(events: list[bytes], view: str, by: str, *figures: str) -> Asked:
         if events:

@@ -30,8 +30,8 @@ NEEDED = tuple(
 
 
 @pytest.fixture
-def told(database: Where) -> Iterator[Book]:
-    yield from book(database, NEEDED)
+def told(built: Where) -> Iterator[Book]:
+    yield from book(built, NEEDED)
 
 
 def set_(target: str = "T1", value: str = "100", **more: Any) -> bytes:
