@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 import msgspec
-import psycopg
 import sqlalchemy as sa
 from msgspec import Struct
 
@@ -23,7 +21,7 @@ from api.sums import coarsest, read_sums
 from api.tree import narrowed
 from api.views import Reader, View
 from domain.gaps import Gap
-from infra.database import LIVE, STOPPED, Database, DatabaseError, Position
+from infra.database import LIVE, STOPPED, Database, DatabaseError, Position, driver_errors
 from infra.materialising import Moment, beside, moment_of
 from infra.tables import SQLITE
 
@@ -62,7 +60,7 @@ class Opened:
                 if self._moment is not None and self._moment.valid_at is not None:
                     self._beside = Database(beside(self.url), read_only=True)
                 self._database = database
-            except (sqlite3.Error, psycopg.Error) as error:
+            except driver_errors() as error:
                 raise DatabaseError(f"the database cannot be opened: {error}") from error
         return self._database
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from graphlib import TopologicalSorter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import psycopg
 import sqlalchemy as sa
 from msgspec import Struct
 
@@ -19,6 +19,11 @@ from domain.errors import QudaoError
 from domain.gaps import Gap
 from infra.tables import POSTGRESQL, SQLITE, Codec, Column, codec_of
 from projections.rows import TABLES, Key, Row
+
+if (
+    TYPE_CHECKING
+):  # SQLAlchemy loads it where it is asked for: that takes as long as all of Qudao's own modules
+    import psycopg
 
 #: Raised by one whenever the meaning of these tables changes; an older program refuses a newer database.
 REVISION = 1
@@ -147,7 +152,7 @@ class Database:
                 [(newest,)] = run("SELECT max(revision) FROM qudao", ()).fetchall()
                 if newest is None:
                     run(f"INSERT INTO qudao VALUES ({REVISION})", ())
-        except (sqlite3.DatabaseError, psycopg.Error) as error:
+        except driver_errors() as error:
             raise DatabaseError(f"database {self.name!r} cannot be written: {error}") from None
         if newest is not None and newest > REVISION:
             raise DatabaseError(
@@ -317,6 +322,12 @@ class Transaction:
         finally:
             self._cursor.close()
             self._connection.close()
+
+
+def driver_errors() -> tuple[type[Exception], ...]:
+    """What the drivers that are loaded raise."""
+    loaded = sys.modules.get("psycopg")
+    return (sqlite3.Error,) if loaded is None else (sqlite3.Error, loaded.Error)
 
 
 def _expect_memory(connection: psycopg.Connection[Any], record: Any) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import psycopg
 import sqlalchemy as sa
 
 from domain.errors import QudaoError
@@ -16,6 +15,7 @@ from infra.database import Database
 from infra.tables import SQLITE
 
 ADVISORY = 0x7175_6461_6F  # "qudao"
+LOCK_NOT_AVAILABLE = "55P03"
 LET_GO_SECONDS = 5  # PostgreSQL ends what a killed projector had begun before it lets go
 
 
@@ -52,7 +52,7 @@ class ProjectorLock:
                 self._connection.execute(sa.select(sa.func.pg_advisory_lock(ADVISORY)))
             except sa.exc.OperationalError as error:
                 self._connection.close()
-                if not isinstance(error.orig, psycopg.errors.LockNotAvailable):
+                if getattr(error.orig, "sqlstate", "") != LOCK_NOT_AVAILABLE:
                     raise
                 raise BusyError(
                     "another projector works on this PostgreSQL database: one is enough; stop it first if this "

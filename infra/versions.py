@@ -47,14 +47,15 @@ def _code(name: str) -> bytes:
     path = importlib.import_module(name).__file__
     assert path is not None, f"{name} has a source file"
     tree = ast.parse(Path(path).read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
+    statements: list[ast.AST] = [tree]
+    for node in statements:  # those within others too: expressions have no docstrings
         body = getattr(node, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-            and isinstance(body[0].value.value, str)
-        ):
-            body[0].value.value = ""
+        if not isinstance(body, list):
+            continue
+        match body:
+            case [ast.Expr(ast.Constant(str())), *_]:
+                del body[0]
+        statements += body
+        for further in ("orelse", "finalbody", "handlers", "cases"):
+            statements += getattr(node, further, [])
     return ast.dump(tree).encode()
