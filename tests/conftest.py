@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +14,11 @@ from infra.tables import POSTGRESQL, SQLITE
 from projections.registry import PROJECTIONS
 from tests.lab.databases import Databases, Files, PostgreSQL, Where, postgresql
 from tests.lab.folding import Scratch
+
+MEMORY, ROOM = Path("/dev/shm"), 4 << 30
+# Servers and databases here sync as they do everywhere, a thousand times: where a disk is slow it is most of the time.
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM and "TMPDIR" not in os.environ:
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from tests.lab.site import app_on, checked, fold, served, site
 
 pytestmark = pytest.mark.integration
 
-FUZZ = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+FUZZ = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 
 
 @pytest.fixture(scope="module")

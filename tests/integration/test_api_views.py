@@ -155,7 +155,7 @@ def test_filters_name_fields_and_any_of_several_values(sales: TestClient[Litesta
         max_size=4,
     )
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 def test_no_query_makes_the_service_fail(sales: TestClient[Litestar], query: dict[str, str]) -> None:
     query |= {"wait": "0"} if "wait" in query else {}
     response = sales.get("/test_sales", params=query | {"wait": "0"})

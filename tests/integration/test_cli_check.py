@@ -56,7 +56,7 @@ def site(place: Place) -> Iterator[Site]:
 async def _fill(url: str) -> int:
     client: Connection = await connect(url, "test")
     try:
-        return (await publish(Appender(client), events(7, events=1500))).last_sequence
+        return (await publish(Appender(client), events(7, events=400))).last_sequence
     finally:
         await client.close()
 

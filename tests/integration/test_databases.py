@@ -31,7 +31,7 @@ from tests.lab.site import site
 pytestmark = pytest.mark.integration
 
 LAW = settings(max_examples=100, derandomize=True, database=None, deadline=None)
-SIZE = 2_000
+SIZE = 1_000
 BATCH = 500
 VIEWS = views_of(PROJECTIONS, {INDEX: ROWS})
 AT = "2025-03-15T04:00:00Z"
