@@ -168,12 +168,15 @@ class Engine:
         self.database.commit(Commit((), (Move(position, again),)))
         return again
 
+    def _is_mine(self, position: Position) -> bool:
+        """Whether a version is made by this program's code."""
+        mine = {INDEX: self.version, **self._versions}
+        return position.version.split(REBUILD)[0] == mine.get(position.projection)
+
     def _give_up(self, found: Iterable[Position]) -> None:
         """Retire what other programs began to build: nobody goes on with it, unless they come back."""
-        mine = {INDEX: self.version, **self._versions}
         for position in found:
-            name, version = position.projection, position.version.split(REBUILD)[0]
-            if position.status == BUILDING and version != mine.get(name, version):
+            if position.status == BUILDING and not self._is_mine(position):
                 retired = msgspec.structs.replace(position, status=RETIRED)
                 self.database.commit(Commit((), (Move(position, retired),)))
 
@@ -484,12 +487,7 @@ class Engine:
         if self.position.status == LIVE:
             return
         self.sync()
-        mine = {(m.projection.name, m.position.version) for m in (*self.members, *self.behind)}
-        older = [
-            p
-            for p in self.database.positions()
-            if (p.projection, p.version) not in mine | {(INDEX, self.version)} and p.status in (LIVE, STOPPED)
-        ]
+        older = [p for p in self.database.positions() if p.status in (LIVE, STOPPED) and not self._is_mine(p)]
         with self.database.transaction() as run:
             self._retire(run, older)
             live = msgspec.structs.replace(self.position, status=LIVE)
@@ -507,7 +505,8 @@ class Engine:
         for member in (*self.behind, *self.members):
             if member.position.status in (LIVE, STOPPED):
                 served[member.projection.name] = member
-        newest = {p.projection: p for p in self.database.positions() if p.status in (LIVE, STOPPED)}
+        serving = [p for p in self.database.positions() if p.status in (LIVE, STOPPED)]
+        newest = {p.projection: p for p in sorted(serving, key=self._is_mine)}  # its own, where it has one
         for projection in self._projections:
             if projection.name in served:
                 version = served[projection.name].position.version

@@ -29,6 +29,7 @@ from projections.rows import TABLES, Key, Row, Rows
 from projections.stock import STOCK, StockLevel
 from tests.lab.events import HOUR, NOON, counted, dispatched, log, moved, order, received, voided
 from tests.lab.folding import CORE, LOG, Scratch, database_on, engine_on, folded, shut, statuses, tables
+from tests.simulation.run import Program
 
 BAD = 6  # the sequence of the marked event
 EVENTS = log(
@@ -299,6 +300,26 @@ def test_a_version_and_its_rebuild_that_both_stopped_are_mended_together(scratch
 
     assert sorted(p.status for p in positions) == [LIVE, RETIRED]
     assert found == folded(scratch.new(), [EVENTS])
+
+
+def test_what_stops_while_another_program_takes_over_serves_what_it_has_and_says_why(
+    scratch: Scratch,
+) -> None:
+    path = scratch.new()
+    engine = engine_on(path, CORE)
+    engine.apply(EVENTS)
+    shut(engine)
+
+    engine = Program(1, database_on(path), CATALOGUE, _with(_broken(fold=_fold_that_raises)), LOG)
+    engine.apply(EVENTS)
+    engine.promote()
+    stock = [p for p in engine.database.positions() if p.projection == "stock" and p.status != RETIRED]
+    shown = engine.database.rows("SELECT * FROM stock_moves ORDER BY 1, 2, 3, 4, 5, 6")
+    shut(engine)
+
+    assert [(p.status, p.sequence) for p in stock] == [(STOPPED, BAD - 1)]
+    assert "one part of nothing" in stock[0].error
+    assert shown == folded(scratch.new(), [EVENTS[: BAD - 1]])["stock_moves"]
 
 
 def _of_stock() -> set[str]:

@@ -27,7 +27,7 @@ from projections.orders import ORDERS
 from projections.projection import Projection
 from projections.rows import TABLES, Rows
 from projections.stock import STOCK
-from tests.lab.folding import LOG, engine_on, shut
+from tests.lab.folding import LOG, shut
 from tests.simulation.disk import Disk, slowly
 from tests.simulation.logs import Published, messages, publish
 
@@ -38,13 +38,6 @@ Rowset = list[tuple[Any, ...]]
 
 class Wrong(AssertionError):
     """A law of the engine is broken."""
-
-
-def empty_disk(folder: Path) -> Path:
-    """A database with all tables and nothing in them, to be copied for every run."""
-    path = folder / "empty.db"
-    shut(engine_on(path, GOOD))
-    return path
 
 
 class Program(Engine):
@@ -58,6 +51,13 @@ class Program(Engine):
         self.version = self.version[:8] + self._generation
         self._versions = {name: version[:8] + self._generation for name, version in self._versions.items()}
         super()._open()
+
+
+def empty_disk(folder: Path) -> Path:
+    """A database with all tables and nothing in them, to be copied for every run."""
+    path = folder / "empty.db"
+    shut(Program(0, Disk(path, Random(0), 0), CATALOGUE, GOOD, LOG))
+    return path
 
 
 class World:
