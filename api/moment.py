@@ -107,7 +107,7 @@ class Moment:
             given |= {"since": codec.write_field(name, first), "until": codec.write_field(name, end)}
         for name, values in wanted.items():
             some = [value for value in values if value is not None]
-            given.update((f"{name}_{n}", codec.write_field(name, value)) for n, value in enumerate(some))
+            given.update((f"{name}__{n}", codec.write_field(name, value)) for n, value in enumerate(some))
         text, constants = _statement(self._connection.dialect.name, asked)
         found = self._connection.exec_driver_sql(text, constants | given).fetchall()
         self._left -= len(found)
@@ -129,7 +129,7 @@ def _statement(dialect: str, asked: Asked) -> tuple[str, dict[str, Any]]:
         where += [column >= sa.bindparam("since"), column < sa.bindparam("until")]
     for name, count, nulls in asked.wanted:
         column = source.c[name]
-        options = [column.in_([sa.bindparam(f"{name}_{n}") for n in range(count)])] if count else []
+        options = [column.in_([sa.bindparam(f"{name}__{n}") for n in range(count)])] if count else []
         options += [column.is_(None)] if nulls else []
         where.append(sa.or_(sa.false(), *options))
     if asked.fields:

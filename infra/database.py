@@ -20,9 +20,8 @@ from domain.gaps import Gap
 from infra.tables import POSTGRESQL, SQLITE, Codec, Column, codec_of
 from projections.rows import TABLES, Key, Row
 
-if (
-    TYPE_CHECKING
-):  # SQLAlchemy loads it where it is asked for: that takes as long as all of Qudao's own modules
+if TYPE_CHECKING:
+    # Loading it takes as long as loading all of Qudao: SQLAlchemy does where PostgreSQL is asked for.
     import psycopg
 
 #: Raised by one whenever the meaning of these tables changes; an older program refuses a newer database.
