@@ -174,9 +174,13 @@ class Engine:
         return position.version.split(REBUILD)[0] == mine.get(position.projection)
 
     def _give_up(self, found: Iterable[Position]) -> None:
-        """Retire what other programs began to build: nobody goes on with it, unless they come back."""
+        """Retire what other programs built and nothing is served from: it is gone on with if they come back."""
+        served = {p.projection for p in found if p.status == LIVE}
         for position in found:
-            if position.status == BUILDING and not self._is_mine(position):
+            idle = position.status == BUILDING or (
+                position.status == STOPPED and position.projection in served
+            )
+            if idle and not self._is_mine(position):
                 retired = msgspec.structs.replace(position, status=RETIRED)
                 self.database.commit(Commit((), (Move(position, retired),)))
 

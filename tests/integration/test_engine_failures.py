@@ -302,6 +302,22 @@ def test_a_version_and_its_rebuild_that_both_stopped_are_mended_together(scratch
     assert found == folded(scratch.new(), [EVENTS])
 
 
+def test_what_stopped_in_a_program_that_gave_way_again_is_no_fault_for_ever(scratch: Scratch) -> None:
+    path = scratch.new()
+    engine = engine_on(path, CORE)
+    engine.apply(EVENTS)
+    shut(engine)
+    engine = Program(1, database_on(path), CATALOGUE, _with(_broken(fold=_fold_that_raises)), LOG)
+    engine.apply(EVENTS)
+    shut(engine)
+
+    engine = engine_on(path, CORE)
+    positions = engine.database.positions()
+    shut(engine)
+
+    assert {p.status for p in positions} == {LIVE, RETIRED}
+
+
 def test_what_stops_while_another_program_takes_over_serves_what_it_has_and_says_why(
     scratch: Scratch,
 ) -> None:
