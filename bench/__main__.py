@@ -52,7 +52,7 @@ async def measure_log(report: Report, count: int, folder: Path) -> None:
         _apart(fill, server.url, count)
         report.figures += _apart(catching_up, Report("", "", []), server.url, folder).figures
         report.figures += _apart(verifying, Report("", "", []), folder / "bench.db", server.url).figures
-        remembering(report, folder / "bench.db", server.url)
+        report.figures += _apart(remembering, Report("", "", []), folder / "bench.db", server.url).figures
         asking(report, folder / "bench.db", server.url)
         viewing(report, folder / "bench.db", Log(state.store_id, state.created))
 
