@@ -54,9 +54,16 @@ def reference_handlers(
 ) -> list[HTTPRouteHandler]:
     """GET /, /docs, /openapi.json, /asyncapi.json and /problems/<code>."""
     there = index_of(views, version)
-    described = openapi.document(views, catalogue, version)
-    spec = msgspec.json.encode(described)
-    docs = pages.page("Reference", _reference(described))
+
+    # Made when they are asked for: the schemas of all types take half a second, and the addresses a tenth.
+
+    @cache
+    def described() -> Json:
+        return openapi.document(views, catalogue, version)
+
+    @cache
+    def events() -> bytes:
+        return msgspec.json.encode(asyncapi.document(catalogue, version))
 
     @get("/", name="what there is", sync_to_thread=False)
     def index(request: AnyRequest) -> Response[bytes]:
@@ -64,17 +71,13 @@ def reference_handlers(
             return _html(pages.page("Views", _index(there)))
         return Response(msgspec.json.encode(there), media_type=JSON, headers={"Vary": "Accept"})
 
-    @get("/docs", name="reference", sync_to_thread=False)
+    @get("/docs", name="reference", sync_to_thread=True)
     def read(request: AnyRequest) -> Response[bytes]:
-        return _html(docs)
+        return _html(pages.page("Reference", _reference(described())))
 
-    @get("/openapi.json", name="OpenAPI", sync_to_thread=False)
+    @get("/openapi.json", name="OpenAPI", sync_to_thread=True)
     def specified(request: AnyRequest) -> Response[bytes]:
-        return Response(spec, media_type=JSON)
-
-    @cache
-    def events() -> bytes:  # made when it is asked for: the schemas of all types take half a second
-        return msgspec.json.encode(asyncapi.document(catalogue, version))
+        return Response(msgspec.json.encode(described()), media_type=JSON)
 
     @get("/asyncapi.json", name="AsyncAPI", sync_to_thread=True)
     def published(request: AnyRequest) -> Response[bytes]:
