@@ -17,7 +17,7 @@ from tests.lab.folding import Scratch
 
 MEMORY, ROOM = Path("/dev/shm"), 4 << 30
 # Servers and databases here sync as they do everywhere, a thousand times: where a disk is slow it is most of the time.
-if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM and "TMPDIR" not in os.environ:
+if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
     os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 
