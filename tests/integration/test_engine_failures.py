@@ -27,6 +27,7 @@ from projections.documents import Change
 from projections.projection import Projection
 from projections.rows import TABLES, Key, Row, Rows
 from projections.stock import STOCK, StockLevel
+from tests.lab.databases import Where
 from tests.lab.events import HOUR, NOON, counted, dispatched, log, moved, order, received, voided
 from tests.lab.folding import CORE, LOG, Scratch, database_on, engine_on, folded, shut, statuses, tables
 from tests.simulation.run import Program
@@ -302,13 +303,17 @@ def test_a_version_and_its_rebuild_that_both_stopped_are_mended_together(scratch
     assert found == folded(scratch.new(), [EVENTS])
 
 
+def _another_that_stops(where: Where) -> Engine:
+    """One program has folded everything; another, whose stock raises, has begun anew beside it."""
+    folded(where, [EVENTS])
+    engine = Program(1, database_on(where), CATALOGUE, _with(_broken(fold=_fold_that_raises)), LOG)
+    engine.apply(EVENTS)
+    return engine
+
+
 def test_what_stopped_in_a_program_that_gave_way_again_is_no_fault_for_ever(scratch: Scratch) -> None:
     path = scratch.new()
-    engine = engine_on(path, CORE)
-    engine.apply(EVENTS)
-    shut(engine)
-    engine = Program(1, database_on(path), CATALOGUE, _with(_broken(fold=_fold_that_raises)), LOG)
-    engine.apply(EVENTS)
+    engine = _another_that_stops(path)
     shut(engine)
 
     engine = engine_on(path, CORE)
@@ -321,13 +326,7 @@ def test_what_stopped_in_a_program_that_gave_way_again_is_no_fault_for_ever(scra
 def test_what_stops_while_another_program_takes_over_serves_what_it_has_and_says_why(
     scratch: Scratch,
 ) -> None:
-    path = scratch.new()
-    engine = engine_on(path, CORE)
-    engine.apply(EVENTS)
-    shut(engine)
-
-    engine = Program(1, database_on(path), CATALOGUE, _with(_broken(fold=_fold_that_raises)), LOG)
-    engine.apply(EVENTS)
+    engine = _another_that_stops(scratch.new())
     engine.promote()
     stock = [p for p in engine.database.positions() if p.projection == "stock" and p.status != RETIRED]
     shown = engine.database.rows("SELECT * FROM stock_moves ORDER BY 1, 2, 3, 4, 5, 6")

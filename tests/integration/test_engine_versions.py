@@ -17,7 +17,7 @@ from projections.orders import ORDERS
 from projections.projection import Projection
 from projections.rows import TABLES, Key, Row, Rows, table
 from tests.lab.events import log, order
-from tests.lab.folding import Scratch, engine_on, shut
+from tests.lab.folding import Scratch, engine_on, folded, shut
 
 EVENTS = log([order(f"O{n}", "D1", ("COLA", n), ("可乐", 1)) for n in range(1, 10)])
 
@@ -119,11 +119,7 @@ def test_what_another_program_began_to_build_is_given_up_until_it_comes_back(
 ) -> None:
     old, new = old_and_new
     path = scratch.new()
-    engine = engine_on(path, (ORDERS, old))
-    engine.apply(EVENTS)
-    while engine.build():
-        pass
-    shut(engine)
+    folded(path, [EVENTS], (ORDERS, old))
 
     seen = []
     for projection in (new, old, new):
