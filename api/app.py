@@ -30,7 +30,7 @@ from api.simulating import SIMULATE, simulation_handlers
 from api.views import FIXED_PATHS, views_of
 from domain.catalogue import Catalogue
 from infra.documents import ROWS
-from infra.engine import INDEX
+from infra.positions import INDEX
 from projections.projection import Projection
 
 

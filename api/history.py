@@ -23,8 +23,8 @@ from api.selecting import conditions
 from api.views import Reader, View
 from domain.calendar import microseconds
 from domain.envelope import Payload, Recorded
-from infra.engine import INDEX
 from infra.past import Past, Touched
+from infra.positions import INDEX
 from infra.tables import codec_of
 from projections.events import EventRow, Rejection
 from projections.rows import TABLES

@@ -17,7 +17,7 @@ from domain.calendar import from_microseconds
 from domain.errors import QudaoError
 from domain.identifiers import digest
 from infra.database import LIVE, STOPPED, Sql
-from infra.engine import INDEX
+from infra.positions import INDEX
 from infra.tables import codec_of
 from projections.events import EventRow, Rejection
 

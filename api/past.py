@@ -21,8 +21,8 @@ from domain.deliveries import DeliveryDispatched
 from domain.envelope import Payload, Recorded
 from domain.identifiers import NO_DEALER, digest, escape
 from infra.database import LIVE, STOPPED, Position
-from infra.engine import INDEX
 from infra.past import Past
+from infra.positions import INDEX
 from infra.tables import POSTGRESQL
 from projections.events import EventRow
 from projections.projection import Projection

@@ -25,9 +25,9 @@ from bench.visible import RATE, visible_at_a_rate
 from cli.simulation import events
 from cli.supervisor import Supervisor
 from infra.durability import durability
-from infra.engine import Log
 from infra.jetstream import connect
 from infra.nats_server import NatsServer
+from infra.positions import Log
 from infra.settings import Settings
 from infra.stream import create_stream
 

@@ -18,8 +18,9 @@ from domain.envelope import Envelope
 from domain.event_types import CATALOGUE
 from infra.append import Appender
 from infra.database import Database
-from infra.engine import Engine, Log
+from infra.engine import Engine
 from infra.jetstream import connect
+from infra.positions import Log
 from infra.reader import Reader
 from infra.stream import stream_state
 from projections.projection import Projection

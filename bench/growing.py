@@ -21,8 +21,9 @@ from cli.simulation.publishing import publish
 from consumers.projector import spare_the_collector
 from domain.event_types import CATALOGUE
 from infra.append import Appender
-from infra.engine import Engine, Log
+from infra.engine import Engine
 from infra.jetstream import connect
+from infra.positions import Log
 from infra.reader import Reader
 from infra.stream import create_stream, stream_state
 from projections.registry import PROJECTIONS

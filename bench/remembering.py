@@ -20,8 +20,8 @@ from bench.figures import Report
 from domain.event_types import CATALOGUE
 from domain.identifiers import escape
 from infra.documents import ROWS
-from infra.engine import INDEX
 from infra.jetstream import connect
+from infra.positions import INDEX
 from infra.reader import Reader
 from projections.registry import PROJECTIONS
 

@@ -21,8 +21,9 @@ from domain.catalogue import TYPES
 from domain.event_types import CATALOGUE
 from infra.database import Database
 from infra.documents import ROWS
-from infra.engine import INDEX, Engine, Log
+from infra.engine import Engine
 from infra.message import Message
+from infra.positions import INDEX, Log
 from projections.registry import PROJECTIONS
 
 TIMES = 5

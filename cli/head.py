@@ -10,8 +10,8 @@ import msgspec
 
 from cli.opening import look_into_database
 from infra.database import LIVE
-from infra.engine import INDEX
 from infra.heads import HeadError, read_key, sign
+from infra.positions import INDEX
 from infra.settings import Settings
 
 

@@ -14,9 +14,9 @@ from cli.progress import Telling
 from domain.gaps import Gap
 from infra.backup import read_manifest
 from infra.database import Database, DatabaseError
-from infra.engine import INDEX
 from infra.jetstream import connect
 from infra.nats_server import NatsServer
+from infra.positions import INDEX
 from infra.repairing import Looked, RepairError, look, repair
 from infra.settings import Settings
 

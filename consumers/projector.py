@@ -21,9 +21,10 @@ from domain.errors import QudaoError
 from domain.gaps import Gap, covered
 from infra.database import Database, FenceError, Position
 from infra.decisions import accepted_gaps
-from infra.engine import Engine, Log, LogError
+from infra.engine import Engine
 from infra.jetstream import JetStreamError, LogUnreachableError, connect
 from infra.message import Message
+from infra.positions import Log, LogError
 from infra.reader import Reader, read_one
 from infra.stream import stream_state
 from infra.writer import CommitFailedError

@@ -17,7 +17,8 @@ from infra.connection import Connection
 from infra.database import LIVE, STOPPED, Database, Position, physical, quoted
 from infra.decisions import accepted_gaps
 from infra.documents import ROWS
-from infra.engine import INDEX, REBUILD, Engine, Log
+from infra.engine import Engine
+from infra.positions import INDEX, REBUILD, Log
 from infra.reader import Reader
 from infra.stream import stream_state
 from infra.tables import SQLITE

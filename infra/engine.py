@@ -6,7 +6,7 @@ import decimal
 import gc
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import chain
@@ -16,14 +16,12 @@ from msgspec import Struct
 
 from domain.catalogue import Catalogue
 from domain.chain import START, gap_leaf, leaf, link
-from domain.errors import QudaoError
 from domain.gaps import Gap, covered
 from domain.numbers import EXACT
 from infra.cache import Cache
 from infra.database import (
     BUILDING,
     LIVE,
-    RETIRED,
     STOPPED,
     Commit,
     Database,
@@ -33,35 +31,20 @@ from infra.database import (
     Run,
     Statement,
 )
-from infra.documents import ROWS, Documents
+from infra.documents import Documents
 from infra.message import Message
-from infra.versions import stage_0_version, version
+from infra.positions import INDEX, Log, LogError, Positions
 from infra.writer import CommitFailedError, Writer
 from projections.documents import Change
 from projections.projection import Projection
 from projections.rows import TABLES, Row
 
-INDEX = "index"  # stage 0's own name among the positions
 ROWS_MAX = 4_000  # rows of one table kept in memory
 BYTES_MAX = 2_500_000  # bodies of documents kept in memory
 EVENTS_MAX = (
     4_000  # folded before they are committed: what many events change is then encoded and written once
 )
 CHANGED_MAX = 64_000  # rows changed before they are committed, where events are large
-REBUILD = "r"  # separates a rebuild's number from the version's hexadecimal digits
-
-
-class LogError(QudaoError):
-    """The log is not the one, or no longer the whole one, that the positions were made from."""
-
-    code = "log"
-
-
-class Log(Struct, frozen=True):
-    """What tells one log from another."""
-
-    store_id: str
-    created: int
 
 
 class Member(Struct):
@@ -93,15 +76,13 @@ class Engine:
     ) -> None:
         """With `valid_at` it makes a past: what was not true by then is not folded."""
         self.database = database
-        self.log = log
         self._valid_at = valid_at
         self._catalogue = catalogue
         self._projections = projections
         self._rows_max = rows_max
         self._events_max = events_max
         self._joined = [row for p in projections for row in p.views if TABLES[row].sql]
-        self._versions = {p.name: version(p) for p in projections}
-        self.version = stage_0_version()
+        self._positions = Positions(database, projections, log)
         self.gaps: Sequence[Gap] = ()  # that the log may have
         self._passed: list[Gap] = []
         self.seconds = dict.fromkeys(("hash", "decode", "load", "fold", "encode", "write"), 0.0)
@@ -116,18 +97,12 @@ class Engine:
         Documents.create(self.database, self.version)
         self._documents = Documents(self.database, self._catalogue, self.version, BYTES_MAX, self._valid_at)
         found = self.database.positions()
-        first = not any(p.projection == INDEX and p.status == LIVE for p in found)
-        [self.position] = [p for p in found if (p.projection, p.version) == (INDEX, self.version)] or [
-            self._create(INDEX, self.version, LIVE if first else BUILDING)
-        ]
-        self._check_identity(self.position)
-        if self.position.status == RETIRED:
-            self.position = self._again(self.position)
-        self._give_up(found)
+        self.position = self._positions.index(found)
+        self._positions.give_up(found)
         self.members: list[Member] = []
         self.behind: list[Member] = []
         for projection in self._projections:
-            for position in self._wanted(projection, found):
+            for position in self._positions.of(projection, found, self.position):
                 cache = Cache(self.database, projection.rows, position.version, self._rows_max)
                 member = Member(projection, cache, position)
                 # Level but not switched: killed between the two, it joins with the next step of `build`.
@@ -146,65 +121,14 @@ class Engine:
         self._changes: list[Change] = []
         self._stopped: list[tuple[list[Statement], Move]] = []
 
-    def _wanted(self, projection: Projection, found: Iterable[Position]) -> list[Position]:
-        """The positions of a projection's present version and of its rebuilds; a new one where there is none."""
-        wanted = self._versions[projection.name]
-        mine = [p for p in found if p.projection == projection.name and p.version.split(REBUILD)[0] == wanted]
-        active = [p for p in mine if p.status != RETIRED]
-        for position in active:
-            self.database.create(projection.rows, position.version)
-        if active:
-            return active
-        self.database.create(projection.rows, wanted)
-        for position in mine:  # an earlier version is wanted again: go on where it was left
-            if position.version == wanted:
-                return [self._again(position)]
-        status = LIVE if self.position.status == LIVE and self.position.sequence == 0 else BUILDING
-        return [self._create(projection.name, wanted, status)]
-
-    def _again(self, position: Position) -> Position:
-        """Go on with a version that was retired."""
-        again = msgspec.structs.replace(position, status=BUILDING)
-        self.database.commit(Commit((), (Move(position, again),)))
-        return again
-
-    def _is_mine(self, position: Position) -> bool:
-        """Whether a version is made by this program's code."""
-        mine = {INDEX: self.version, **self._versions}
-        return position.version.split(REBUILD)[0] == mine.get(position.projection)
-
-    def _give_up(self, found: Iterable[Position]) -> None:
-        """Retire what other programs built and nothing is served from: it is gone on with if they come back."""
-        served = {p.projection for p in found if p.status == LIVE}
-        for position in found:
-            idle = position.status == BUILDING or (
-                position.status == STOPPED and position.projection in served
-            )
-            if idle and not self._is_mine(position):
-                retired = msgspec.structs.replace(position, status=RETIRED)
-                self.database.commit(Commit((), (Move(position, retired),)))
-
-    def _create(self, name: str, version: str, status: str) -> Position:
-        position = Position(name, version, status, 0, self.log.store_id, self.log.created)
-        insert_position(self.database, position)
-        return position
-
     def check_log(self, log: Log, last_sequence: int) -> None:
         """Refuse a log that was replaced, or that ends before the position. Raises LogError."""
-        self.log = log
-        self._check_identity(self.position)
+        self._positions.log = log
+        self._positions.check(self.position, log)
         if last_sequence < self.position.sequence:
             raise LogError(
                 f"the log ends at {last_sequence}, but {self.position.sequence} was folded: it was cut. Restore it "
                 "from a backup, or build a new database from this log"
-            )
-
-    def _check_identity(self, position: Position) -> None:
-        if (position.store_id, position.stream_created) != (self.log.store_id, self.log.created):
-            raise LogError(
-                f"the database was made from the log {position.store_id} (created {position.stream_created}), but "
-                f"this is {self.log.store_id} (created {self.log.created}): connect to the right server, or give "
-                "a new database to be built from this log"
             )
 
     # the main group
@@ -404,6 +328,11 @@ class Engine:
         self._writer.close()
 
     @property
+    def version(self) -> str:
+        """Stage 0's."""
+        return self._positions.wanted[INDEX]
+
+    @property
     def single_reads(self) -> int:
         """Rows that no projection had announced."""
         return sum(member.cache.single_reads for member in (*self.members, *self.behind))
@@ -446,8 +375,8 @@ class Engine:
         level = msgspec.structs.replace(member.position, leaf=now.leaf, chain=now.chain, status=now.status)
         older = [
             p
-            for p in self.database.positions()
-            if p.projection == level.projection and p.version != level.version and p.status in (LIVE, STOPPED)
+            for p in self._positions.serving()
+            if p.projection == level.projection and p.version != level.version
         ]
         with self.database.transaction() as run:
             self.database.move(run, Move(member.position, level))
@@ -460,8 +389,7 @@ class Engine:
 
     def _retire(self, run: Run, older: Sequence[Position]) -> None:
         """Let versions serve no more, those neither that stopped and are still to be brought up."""
-        for position in older:
-            self.database.move(run, Move(position, msgspec.structs.replace(position, status=RETIRED)))
+        self._positions.retire(run, older)
         gone = {(p.projection, p.version) for p in older}
         self.behind = [m for m in self.behind if (m.projection.name, m.position.version) not in gone]
 
@@ -470,7 +398,7 @@ class Engine:
         at_work = {(m.projection.name, m.position.version) for m in (*self.members, *self.behind)}
         found = self.database.positions()
         for projection in self._projections:
-            for position in self._wanted(projection, found):
+            for position in self._positions.of(projection, found, self.position):
                 if position.status == BUILDING and (projection.name, position.version) not in at_work:
                     cache = Cache(self.database, projection.rows, position.version, self._rows_max)
                     self.behind.append(Member(projection, cache, position))
@@ -491,7 +419,7 @@ class Engine:
         if self.position.status == LIVE:
             return
         self.sync()
-        older = [p for p in self.database.positions() if p.status in (LIVE, STOPPED) and not self._is_mine(p)]
+        older = [p for p in self._positions.serving() if not self._positions.is_mine(p)]
         with self.database.transaction() as run:
             self._retire(run, older)
             live = msgspec.structs.replace(self.position, status=LIVE)
@@ -504,22 +432,8 @@ class Engine:
             self.database.point_views(run, self.live_tables(), self._joined)
 
     def live_tables(self) -> list[tuple[type[Row], str]]:
-        tables: list[tuple[type[Row], str]] = [(row, self.version) for row in ROWS]
-        served = {}
-        for member in (*self.behind, *self.members):
-            if member.position.status in (LIVE, STOPPED):
-                served[member.projection.name] = member
-        serving = [p for p in self.database.positions() if p.status in (LIVE, STOPPED)]
-        newest = {p.projection: p for p in sorted(serving, key=self._is_mine)}  # its own, where it has one
-        for projection in self._projections:
-            if projection.name in served:
-                version = served[projection.name].position.version
-            elif projection.name in newest:
-                version = newest[projection.name].version
-            else:
-                continue
-            tables.extend((row, version) for row in projection.rows)
-        return tables
+        """The tables that people are shown: row type, version."""
+        return list(self._positions.tables((m.projection, m.position) for m in (*self.behind, *self.members)))
 
 
 @contextmanager
@@ -532,12 +446,3 @@ def _collector_paused() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
-
-
-def insert_position(database: Database, position: Position) -> None:
-    """Enter a version of a projection among the positions; its tables are made when a projector opens it."""
-    with database.transaction() as run:
-        run(
-            database.sql.marked("INSERT INTO positions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
-            tuple(getattr(position, field) for field in position.__struct_fields__),
-        )

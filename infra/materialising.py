@@ -17,7 +17,8 @@ from domain.plans import PolicyPublished
 from infra.connection import Connection
 from infra.database import Database, physical
 from infra.decisions import accepted_gaps
-from infra.engine import Engine, Log
+from infra.engine import Engine
+from infra.positions import Log
 from infra.reader import Reader, read_one
 from infra.stream import stream_state
 from infra.tables import codec_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from domain.errors import QudaoError
 from infra.database import BUILDING, LIVE, RETIRED, STOPPED, Database, Position
-from infra.engine import INDEX, REBUILD, insert_position
+from infra.positions import INDEX, REBUILD, insert_position
 from infra.versions import version
 from projections.projection import Projection
 

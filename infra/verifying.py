@@ -14,9 +14,9 @@ from domain.identifiers import NO_DEALER, escape
 from infra.connection import Connection
 from infra.database import RETIRED, Database, Position
 from infra.decisions import accepted_gaps
-from infra.engine import INDEX
 from infra.heads import Head
 from infra.message import Message
+from infra.positions import INDEX
 from infra.reader import LogHoleError, Reader
 from infra.stream import stream_state
 

@@ -22,7 +22,7 @@ from api.reading import Opened
 from domain.event_types import CATALOGUE
 from domain.numbers import ZERO, Money
 from infra.database import LIVE, Position, physical
-from infra.engine import insert_position
+from infra.positions import insert_position
 from projections.orders import ORDERS
 from projections.projection import Computed, Projection
 from projections.registry import PROJECTIONS

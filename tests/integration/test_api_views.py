@@ -25,7 +25,7 @@ from domain.identifiers import escape
 from domain.numbers import ZERO
 from infra.database import LIVE, Position, physical
 from infra.documents import ROWS
-from infra.engine import INDEX, insert_position
+from infra.positions import INDEX, insert_position
 from projections.projection import Computed, Projection
 from projections.registry import PROJECTIONS
 from projections.rows import TABLES, Row, table

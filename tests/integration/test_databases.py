@@ -19,8 +19,9 @@ from cli.simulation import events
 from infra.arrays import arrays, unnested
 from infra.database import Database, DatabaseError, physical
 from infra.documents import ROWS
-from infra.engine import INDEX, Engine
+from infra.engine import Engine
 from infra.lock import BusyError, ProjectorLock
+from infra.positions import INDEX
 from projections.registry import PROJECTIONS
 from tests.lab.databases import Files, PostgreSQL, Where
 from tests.lab.events import order

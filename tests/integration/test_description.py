@@ -16,7 +16,7 @@ from api.openapi import document
 from api.views import views_of
 from domain.event_types import CATALOGUE
 from infra.documents import ROWS
-from infra.engine import INDEX
+from infra.positions import INDEX
 from projections.registry import PROJECTIONS
 from tests.lab.databases import Databases
 from tests.lab.events import log, order

@@ -21,7 +21,8 @@ from infra.database import (
     Position,
     Transaction,
 )
-from infra.engine import Engine, Log, LogError, insert_position
+from infra.engine import Engine
+from infra.positions import Log, LogError, insert_position
 from infra.writer import CommitFailedError
 from projections.documents import Change
 from projections.projection import Projection

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from infra import engine as engines
 from infra.database import BUILDING, Position
-from infra.engine import Engine, insert_position
+from infra.engine import Engine
+from infra.positions import insert_position
 from projections.registry import PROJECTIONS
 from tests.lab.folding import CORE, LOG, Scratch, engine_on, folded, messages, shut, split, tables
 from tests.lab.histories import noisy, repeated

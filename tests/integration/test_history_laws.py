@@ -24,8 +24,8 @@ from api.views import View, views_of
 from domain.catalogue import Rejected
 from domain.identifiers import escape
 from infra.documents import ROWS
-from infra.engine import INDEX
 from infra.message import Message
+from infra.positions import INDEX
 from projections.registry import PROJECTIONS
 from tests.integration.test_past_asked import LATER
 from tests.lab.databases import Databases

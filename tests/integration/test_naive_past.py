@@ -15,7 +15,7 @@ from api.query import read_query
 from api.reading import Opened, read_page, shown
 from api.views import views_of
 from infra.documents import ROWS
-from infra.engine import INDEX
+from infra.positions import INDEX
 from projections.registry import PROJECTIONS
 from tests.lab.databases import Databases
 from tests.lab.naive import Event, Known, ledger, orders, read, stock

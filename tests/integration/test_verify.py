@@ -16,11 +16,11 @@ from cli.simulation.publishing import publish
 from domain.event_types import CATALOGUE
 from infra.append import Appender
 from infra.database import Database
-from infra.engine import Log
 from infra.heads import Head, HeadError, read_head, read_key, sign
 from infra.jetstream import connect
 from infra.message import Message
 from infra.nats_server import NatsServer
+from infra.positions import Log
 from infra.reader import Reader
 from infra.stream import create_stream, stream_state
 from infra.verifying import Verified, verify

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from domain.calendar import microseconds
 from domain.event_types import CATALOGUE
 from infra.database import LIVE, Database, Run, physical, quoted
-from infra.engine import Engine, Log
+from infra.engine import Engine
 from infra.message import Message
+from infra.positions import Log
 from infra.tables import POSTGRESQL, Codec
 from infra.upserts import Upsert
 from projections.orders import ORDERS

@@ -17,9 +17,10 @@ from api.server import listen, server_of
 from domain.catalogue import Catalogue
 from domain.event_types import CATALOGUE
 from infra.connection import Connection
-from infra.engine import Engine, Log
+from infra.engine import Engine
 from infra.message import Message
 from infra.nats_server import NatsServer
+from infra.positions import Log
 from infra.reader import Reader
 from infra.stream import stream_state
 from projections.projection import Projection

@@ -16,8 +16,8 @@ from api.views import views_of
 from cli.simulation import events
 from domain.event_types import CATALOGUE
 from infra.documents import ROWS
-from infra.engine import INDEX
 from infra.message import Message
+from infra.positions import INDEX
 from projections.registry import PROJECTIONS
 from tests.lab.databases import Where, address
 from tests.lab.folding import RECORDED

@@ -17,9 +17,10 @@ from domain.envelope import Payload, Recorded
 from domain.event_types import CATALOGUE
 from infra.database import BUILDING, LIVE, RETIRED, STOPPED, FenceError, Position, physical
 from infra.documents import same_content
-from infra.engine import INDEX, Engine, LogError, insert_position
+from infra.engine import Engine
 from infra.message import Message
 from infra.past import Past
+from infra.positions import INDEX, LogError, insert_position
 from infra.writer import CommitFailedError
 from projections.documents import Change
 from projections.events import EventFlag
@@ -48,8 +49,8 @@ class Program(Engine):
         super().__init__(*arguments, **options)
 
     def _open(self) -> None:
-        self.version = self.version[:8] + self._generation
-        self._versions = {name: version[:8] + self._generation for name, version in self._versions.items()}
+        wanted = self._positions.wanted.items()
+        self._positions.wanted = {name: version[:8] + self._generation for name, version in wanted}
         super()._open()
 
 

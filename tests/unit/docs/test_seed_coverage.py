@@ -8,7 +8,7 @@ from pages import ROOT, code, read, rows
 
 from api.views import views_of
 from infra.documents import ROWS
-from infra.engine import INDEX
+from infra.positions import INDEX
 from projections.registry import PROJECTIONS
 
 PAGE = read("docs/seed-coverage.md")

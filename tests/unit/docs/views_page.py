@@ -6,7 +6,7 @@ from pathlib import Path
 
 from api.views import View, views_of
 from infra.documents import ROWS
-from infra.engine import INDEX
+from infra.positions import INDEX
 from projections.registry import PROJECTIONS
 
 PAGE = Path(__file__).parents[3] / "docs" / "views.md"
