@@ -17,13 +17,16 @@ from api.views import views_of
 from infra.documents import ROWS
 from infra.positions import INDEX
 from projections.registry import PROJECTIONS
+from projections.sales_rows import FIGURES
 from tests.lab.databases import Databases
 from tests.lab.naive import Event, Known, ledger, orders, read, stock
+from tests.lab.naive_sales import sales
 from tests.lab.year import opened_on, simulated
 
 EVENTS, TRIPLES = 3000, 300
 LATER = datetime(2026, 7, 1, tzinfo=UTC)
 VIEWS = views_of(PROJECTIONS, {INDEX: ROWS})
+SALE = ("day", "sku", "stated_rep", "stated_territory", "currency")
 LEDGER_FIELDS = ("opening", "invoiced", "credited", "paid", "refunded", "failed")
 
 
@@ -94,6 +97,14 @@ def agree(book: Book, dealer: str, known_at: int | None, valid_at: datetime | No
     }
     reckoned = {place: {n: v for n, v in held.items() if v} for place, held in ledger(known, dealer).items()}
     assert owed == reckoned, (dealer, known_at, valid_at)
+    sold = {
+        (date.fromisoformat(row["day"]), *[row[name] for name in SALE[1:]]): {
+            name: Decimal(row[name]) for name in FIGURES if Decimal(row[name])
+        }
+        for row in asked(book, "sales", dealer, known_at, valid_at)
+    }
+    by_hand = sales(known, dealer)
+    assert {place: held for place, held in sold.items() if held} == by_hand, (dealer, known_at, valid_at)
     there = {
         (row["sku"], row["lot"]): Decimal(row["on_hand"])
         for row in asked(book, "stock_levels", dealer, known_at, valid_at, "location")
@@ -101,7 +112,7 @@ def agree(book: Book, dealer: str, known_at: int | None, valid_at: datetime | No
     }
     # What was at a place is reckoned from all that is known, and not from what had been said by then.
     assert there == stock(Known(book.valid, known_at or EVENTS, None), dealer, valid_at or LATER)
-    return len(mine) + len(reckoned) + len(there)
+    return len(mine) + len(reckoned) + len(by_hand) + len(there)
 
 
 def test_300_dealers_at_two_clocks_are_what_an_independent_reckoning_says(book: Book) -> None:
