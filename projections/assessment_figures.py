@@ -50,7 +50,7 @@ def figures_of(
         if dealer in known or any(held[name] for name in COUNTS if name not in CHECKS):
             found[dealer] = _conduct(held)
     _add_deliveries(tables, found, window, at, of)
-    _add_payments(tables, found, first, min(period[1], business_day(at)), of)
+    _add_payments(tables, found, window, business_day(at), of)
     _add_targets(tables, found, period, at, of)
     return found
 
@@ -95,17 +95,18 @@ def _conduct(counts: Mapping[str, Decimal]) -> dict[str, Figure]:
 
 
 def _add_payments(
-    tables: Tables, found: Figures, first: date, last: date, of: Mapping[str, Sequence[Any]]
+    tables: Tables, found: Figures, window: Window, today: date, of: Mapping[str, Sequence[Any]]
 ) -> None:
-    """Invoices that fell due and were not settled in time, and payments that bounced; today is not over."""
+    """Invoices that fell due before today and were not settled in time, and payments that bounced."""
+    _, first, last = window
     late: dict[str, int] = {}
-    if last > first:
+    if min(last, today) > first:
         for dealer, fell_due, missed in tables.sums(
-            InvoiceBalance, ("dealer",), ("falls_due", "late"), ("due_day", first, last), **of
+            InvoiceBalance, ("dealer",), ("falls_due", "late"), ("due_day", first, min(last, today)), **of
         ):
             if fell_due:
                 late[dealer] = missed
-    for payment in tables.select(Payment, ("failed_day", first, last + timedelta(days=1)), **of):
+    for payment in tables.select(Payment, ("failed_day", first, last), **of):
         late[payment.dealer] = late.get(payment.dealer, 0) + 1
     for dealer, number in late.items():
         found.setdefault(dealer, {})["late_payments"] = Figure(Decimal(number))

@@ -8,6 +8,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import Struct
 
@@ -19,7 +20,9 @@ from infra.positions import INDEX
 from projections.registry import PROJECTIONS
 from projections.sales_rows import FIGURES
 from tests.lab.databases import Databases
-from tests.lab.naive import Event, Known, ledger, orders, read, stock
+from tests.lab.naive import Event, Known, ledger, number, orders, read, stock
+from tests.lab.naive_cards import Book as Cards
+from tests.lab.naive_cards import pepsi_shanghai
 from tests.lab.naive_sales import sales
 from tests.lab.year import opened_on, simulated
 
@@ -27,6 +30,7 @@ EVENTS, TRIPLES = 3000, 300
 LATER = datetime(2026, 7, 1, tzinfo=UTC)
 VIEWS = views_of(PROJECTIONS, {INDEX: ROWS})
 SALE = ("day", "sku", "stated_rep", "stated_territory", "currency")
+JUDGED = ("part", "whole", "earned")
 LEDGER_FIELDS = ("opening", "invoiced", "credited", "paid", "refunded", "failed")
 
 
@@ -125,6 +129,54 @@ def test_300_dealers_at_two_clocks_are_what_an_independent_reckoning_says(book: 
         rows += agree(book, dealer, known_at, valid_at)
 
     assert rows > 10 * TRIPLES / 4
+
+
+PERIODS = {
+    "2025-01": (date(2025, 1, 1), date(2025, 2, 1)),
+    "2025-02": (date(2025, 2, 1), date(2025, 3, 1)),
+    "2025-Q1": (date(2025, 1, 1), date(2025, 4, 1)),
+}
+
+
+def card_agrees(book: Book, dealer: str, period: str, known_at: int, valid_at: datetime) -> bool:
+    """Hold a dealer's card to the reckoning; whether there was a score."""
+    said = [
+        ("dealer", dealer),
+        ("period", period),
+        ("policy", "pepsi-shanghai"),
+        ("known_at", str(known_at)),
+    ]
+    said += [("valid_at", valid_at.isoformat())]
+    rows = shown(read_page(book.opened, VIEWS["assessments"], read_query(VIEWS["assessments"], said), LATER))
+    known = Known(book.valid, known_at, valid_at)
+    score, earned = pepsi_shanghai(Cards(known, dealer, PERIODS[period], valid_at))
+    if not rows:
+        assert not any(part is not None for part, _, _ in earned.values()), (
+            dealer,
+            period,
+            known_at,
+            valid_at,
+        )
+        return False
+    [row] = rows
+    criteria = msgspec.json.decode(row["criteria"])
+    theirs = {
+        one["code"]: tuple([number(one.get(name)) if one.get(name) is not None else None for name in JUDGED])
+        for one in criteria
+    }
+    total = None if row["score"] is None else Decimal(row["score"])
+    assert (total, theirs) == (score, earned), (dealer, period, known_at, valid_at)
+    return score is not None
+
+
+def test_300_cards_at_two_clocks_are_what_an_independent_reckoning_says(book: Book) -> None:
+    chance, scored = Random(301), 0
+    times = sorted(datetime.fromisoformat(event["time"]) for event in book.valid)
+    for _ in range(TRIPLES):
+        dealer, period = chance.choice(book.dealers), chance.choice(list(PERIODS))
+        scored += card_agrees(book, dealer, period, chance.randint(200, EVENTS), chance.choice(times[50:]))
+
+    assert scored > TRIPLES / 4
 
 
 def test_at_now_every_dealer_is_what_is_live(book: Book) -> None:

@@ -110,6 +110,7 @@ def adds_up(card: Assessment) -> bool:
 
 
 RATIO = {"code": "on_time", "figure": "on_time", "points": 40, "way": "ratio"}
+PAYMENT = {"code": "pay", "figure": "late_payments", "points": 100, "way": "count_down", "step": 5}
 HAND = {"code": "look", "figure": "manual", "points": 60, "way": "manual", "grades": {"優": 100, "良": 80}}
 
 
@@ -142,6 +143,16 @@ def test_an_order_of_which_nothing_came_is_late_once_its_window_has_closed_and_u
 
     assert [c.earned for c in before.criteria] == [D(40), D(60)]
     assert [c.earned for c in after.criteria] == [D(20), D(60)]
+
+
+def test_a_payment_that_failed_counts_in_the_period_it_failed_in_alone(told: Book) -> None:
+    told.say(*billed("I1", settled_after_days=5), published("ours", {"criteria": [PAYMENT]}, JANUARY))
+    told.say(body("payment.failed.v1", payment="P-I1", dealer="D1", time=APRIL + DAY / 2, reason="bounced"))
+
+    [first], [second] = cards(told, at=APRIL + 30 * DAY), cards(told, at=APRIL + 30 * DAY, period="2026-Q2")
+
+    assert first.criteria[0].part == 0  # it was settled when it was due
+    assert second.criteria[0].part == 1
 
 
 def test_a_dismissed_violation_does_not_count(told: Book) -> None:
