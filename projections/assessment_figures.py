@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,7 +14,7 @@ from domain.scoring import Figure
 from projections.conduct import COUNTS, ConductDay
 from projections.fulfilments import Fulfilment
 from projections.ledger import Payment
-from projections.otif import OtifOrder
+from projections.otif import OtifOrder, OtifPolicy, otif
 from projections.receivables import InvoiceBalance
 from projections.rows import Tables, Window
 from projections.target_plans import TargetPlan
@@ -58,19 +58,43 @@ def figures_of(
 def _add_deliveries(
     tables: Tables, found: Figures, window: Window, at: datetime, of: Mapping[str, Sequence[Any]]
 ) -> None:
-    """Orders by how they came; one of which nothing came is judged, as failed, once its window has closed."""
-    outcomes = ("on_time", "late", "early")
-    on_time: dict[str, Decimal] = {}
-    judged: dict[str, Decimal] = {}
-    for dealer, *numbers in tables.sums(OtifOrder, ("dealer",), outcomes, window, policy=[DEFAULT], **of):
-        on_time[dealer], *failed = [Decimal(number) for number in numbers]
-        judged[dealer] = sum(failed, on_time[dealer])
-    for order in tables.select(Fulfilment, window, outcome=["not_shipped"], **of):
-        if judge(order.course, BUILT_IN[DEFAULT], at).overdue:
-            judged[order.dealer] = judged.get(order.dealer, ZERO) + ONE
+    """Orders by how they came, under the company's own rule where it has published one."""
+    own = any(version.rule is not None for version in tables.select(OtifPolicy, policy=[DEFAULT]))
+    on_time: dict[str, int] = {}
+    judged: dict[str, int] = {}
+    for dealer, came, seen in (_by_own_rule if own else _by_built_in_rule)(tables, window, at, of):
+        on_time[dealer] = on_time.get(dealer, 0) + came
+        judged[dealer] = judged.get(dealer, 0) + seen
     for dealer, number in judged.items():
         if number:
-            found.setdefault(dealer, {})["on_time"] = Figure(on_time.get(dealer, ZERO), number)
+            found.setdefault(dealer, {})["on_time"] = Figure(Decimal(on_time[dealer]), Decimal(number))
+
+
+#: Dealer, orders that came on time, and all that came, or should have: a window that closed on nothing is a failure.
+Came = tuple[str, int, int]
+
+
+def _by_built_in_rule(
+    tables: Tables, window: Window, at: datetime, of: Mapping[str, Sequence[Any]]
+) -> Iterator[Came]:
+    """What is stored; only orders of which nothing came have to be looked at."""
+    outcomes = ("on_time", "late", "early")
+    for dealer, *numbers in tables.sums(OtifOrder, ("dealer",), outcomes, window, policy=[DEFAULT], **of):
+        yield dealer, int(numbers[0]), int(sum(numbers))
+    for order in tables.select(Fulfilment, window, outcome=["not_shipped"], **of):
+        if judge(order.course, BUILT_IN[DEFAULT], at).overdue:
+            yield order.dealer, 0, 1
+
+
+def _by_own_rule(
+    tables: Tables, window: Window, at: datetime, of: Mapping[str, Sequence[Any]]
+) -> Iterator[Came]:
+    """Every order judged by the version that was in force when it was placed."""
+    _, first, last = window
+    for order in otif(tables, at, of):
+        if order.day is not None and first <= order.day < last:
+            missing = order.not_shipped and order.overdue
+            yield order.dealer, order.on_time, order.on_time + order.late + order.early + missing
 
 
 def of_dealers(filters: Filters) -> dict[str, Sequence[Any]]:

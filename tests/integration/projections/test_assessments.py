@@ -145,6 +145,17 @@ def test_an_order_of_which_nothing_came_is_late_once_its_window_has_closed_and_u
     assert [c.earned for c in after.criteria] == [D(20), D(60)]
 
 
+def test_deliveries_are_judged_by_the_companys_own_rule_where_it_has_one(told: Book) -> None:
+    told.say(published("ours", {"criteria": [RATIO]}, JANUARY))
+    told.say(*delivered(1, late=False), *delivered(2, late=True), delivered(3, late=False)[0])
+    [built_in] = cards(told)
+    rule = {"policy": "otif-default", "kind": "otif", "version": "1", "effective": JANUARY}
+    told.say(body("policy.published.v1", **rule, body={"grace_minutes": 2 * 24 * 60}))
+    [own] = cards(told)
+
+    assert [(c.part, c.whole) for c in (*built_in.criteria, *own.criteria)] == [(1, 3), (2, 3)]
+
+
 def test_a_payment_that_failed_counts_in_the_period_it_failed_in_alone(told: Book) -> None:
     told.say(*billed("I1", settled_after_days=5), published("ours", {"criteria": [PAYMENT]}, JANUARY))
     told.say(body("payment.failed.v1", payment="P-I1", dealer="D1", time=APRIL + DAY / 2, reason="bounced"))
