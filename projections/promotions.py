@@ -31,7 +31,7 @@ from projections.projection import Computed, Projection
 from projections.rows import Key, Row, Rows, Tables, table, view
 from projections.sales_rows import Sale
 from projections.target_sales import Holders
-from projections.territories import subtree
+from projections.territories import subtree, units
 
 ONE, HUNDRED = Decimal(1), Decimal(100)
 BASELINE_DAYS = 28
@@ -248,6 +248,7 @@ class _Scopes:
         self._orgs: dict[str, str] = {}
         if any(scope.org for scope in scopes):
             self._orgs = {state.dealer: state.org for state in tables.select(DealerState)}
+        self._units = {name: units(tables, name) for name in {scope.org for scope in scopes if scope.org}}
         self._categories: dict[str, str] = {}
         if any(scope.categories for scope in scopes):
             self._categories = {listed.sku: listed.category for listed in tables.select(Product)}
@@ -256,7 +257,7 @@ class _Scopes:
         """Whether a purchase lies in a scope; what is not known of it does not put it outside."""
         if (scope.dealers and dealer not in scope.dealers) or (scope.skus and sku not in scope.skus):
             return False
-        if (org := self._orgs.get(dealer)) and scope.org and org != scope.org:
+        if (org := self._orgs.get(dealer)) and scope.org and org not in self._units[scope.org]:
             return False
         if (category := self._categories.get(sku)) and scope.categories and category not in scope.categories:
             return False

@@ -18,7 +18,7 @@ from projections.reps import RepHolding
 from projections.rows import Row, Tables, view
 from projections.sales_rows import REP, TERRITORY, DealerDay, DealerSale, Sale
 from projections.target_plans import TargetPlan
-from projections.territories import subtree
+from projections.territories import subtree, units
 
 SALES = ("amount", "quantity", "volume")
 FIGURES = (
@@ -195,7 +195,8 @@ class Reach:
 
     def __init__(self, tables: Tables, plans: Sequence[TargetPlan]) -> None:
         self.trees = {name: subtree(tables, name) for name in {p.territory for p in plans if p.territory}}
-        self.orgs = {s.dealer: s.org for s in tables.select(DealerState)} if any(p.org for p in plans) else {}
+        self.units = {name: units(tables, name) for name in {p.org for p in plans if p.org}}
+        self.orgs = {s.dealer: s.org for s in tables.select(DealerState)} if self.units else {}
 
     def among(self, plans: Sequence[TargetPlan]) -> Choice:
         """Chooses among some of the targets."""
@@ -222,7 +223,7 @@ class Choice:
                 for plan in (*self._by_dealer.get(dealer, ()), *self._by_dealer.get("", ()))
                 if (not plan.rep or plan.rep == rep)
                 and (not plan.territory or territory in self._reach.trees[plan.territory])
-                and (not plan.org or self._reach.orgs.get(dealer) == plan.org)
+                and (not plan.org or self._reach.orgs.get(dealer) in self._reach.units[plan.org])
             ]
         return held
 

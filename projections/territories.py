@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from domain.territories import OrgDefined, TerritoryDefined
 from projections.documents import Change
@@ -48,10 +48,19 @@ class Org(Row):
 
 def subtree(tables: Tables, territory: str) -> set[str]:
     """The territory and all that lies within it, however deep; parents that form a circle end it."""
+    return _within(territory, [(found.parent, found.territory) for found in tables.select(Territory)])
+
+
+def units(tables: Tables, org: str) -> set[str]:
+    """The unit of the company and all that are part of it, however deep."""
+    return _within(org, [(found.parent, found.org) for found in tables.select(Org)])
+
+
+def _within(root: str, parts: Iterable[tuple[str, str]]) -> set[str]:
     children: dict[str, list[str]] = {}
-    for found in tables.select(Territory):
-        children.setdefault(found.parent, []).append(found.territory)
-    inside, waiting = {territory}, [territory]
+    for parent, name in parts:
+        children.setdefault(parent, []).append(name)
+    inside, waiting = {root}, [root]
     while waiting:
         for child in children.get(waiting.pop(), ()):
             if child not in inside:

@@ -83,6 +83,7 @@ def test_what_was_ordered_outside_the_window_is_shown_apart(told: Book) -> None:
         ({"categories": ["beer"]}, 0),
         ({"territories": ["north"]}, 1),  # D1's, by its part; D2 is known to be elsewhere
         ({"territories": ["south"], "skus": ["COLA"]}, 1),
+        ({"org": "U"}, 1),  # D1's, by its part
     ],
 )
 def test_what_is_not_for_the_dealer_or_the_product_is_outside_within_the_window(
@@ -95,6 +96,10 @@ def test_what_is_not_for_the_dealer_or_the_product_is_outside_within_the_window(
         body("territory.defined.v1", territory="south", name="South"),
         body("territory.assigned.v1", dealer="D1", territory="n1", from_=MARCH - 90 * DAY),
         body("territory.assigned.v1", dealer="D2", territory="south", from_=MARCH - 90 * DAY),
+        body("org.defined.v1", org="U", name="U"),
+        body("org.defined.v1", org="U1", name="U1", parent="U"),
+        body("dealer.registered.v1", dealer="D1", name="D1", org="U1"),
+        body("dealer.registered.v1", dealer="D2", name="D2", org="V"),
         planned(scope=scope),
         order("O1"),
         order("O2", dealer="D2"),
