@@ -16,7 +16,6 @@ from msgspec import Struct
 from api import bodies
 from api.answers import JSON
 from api.asking import Freshness, now
-from api.explaining import Bearing
 from api.index import Index
 from api.link import Link
 from api.moment import Moment
@@ -24,6 +23,7 @@ from api.past import EVENTS
 from api.problems import AnyRequest, Decision, Problem
 from api.query import Query
 from api.reading import Opened, reached
+from api.unfolding import Bearing, Unfolding
 from api.views import Reader, View, token
 from domain.assessment import (
     LATE_MAX,
@@ -182,20 +182,13 @@ class Commands:
             valid_at=at if old is None else old.at,
         )
         late: list[LateFact] = []
-        with self._opened.replaying.past(reader, self._views[0], asked) as (past, events, there):
-            row = None
-            bearing = Bearing(self._views[0], (), reckoned=True)
-            for event in events:
-                if old is not None and event.sequence > old.cutoff_sequence and row is None:
-                    past.write()
-                    row = _card(there, asked, old.policy, bearing)
-                past.take(event)
-                if old is None or event.sequence <= old.cutoff_sequence:
-                    continue
-                if not bearing.on(past.write()):
-                    continue
-                before, row = row, _card(there, asked, old.policy, bearing)
-                assert before is not None
+        # What is published first has no late facts: it is walked to its cut-off.
+        since, policy = (cutoff, "") if old is None else (old.cutoff_sequence, old.policy)
+        view = self._views[0]
+        with self._opened.replaying.past(reader, view, asked) as (past, events, there):
+            bearing = Bearing(view, (), asked)
+            walk = Unfolding(past, events, bearing, lambda: _card(there, asked, policy, bearing), since)
+            for event, _, before, row in walk.steps():
                 fact = LateFact(
                     sequence=event.sequence,
                     event=f"{event.event.source}#{event.event.id}",
@@ -208,7 +201,6 @@ class Commands:
                 if len(late) > LATE_MAX:
                     reason = f"more than {LATE_MAX} facts became known since: restate it up to here first"
                     raise RefusedError("cutoff_sequence", f"{reason}: cutoff_sequence={event.sequence - 1}")
-            past.write()
             cards = [_filled(one) for one in _cards(there, asked)]
         return decide(
             command, id=id, now=at, state_sequence=known, published=published, cards=cards, because=late

@@ -15,14 +15,14 @@ from msgspec import Struct
 from api import pages
 from api.answers import answer
 from api.corrections import corrections
-from api.explaining import Bearing, Difference, Values, changes_of, row_of, told_of
+from api.explaining import Difference, changes_of, row_of, told_of
 from api.fields import Stored, instant_text
 from api.past import known_sequence, recorded_at
 from api.problems import Problem
 from api.query import Query, read_known
 from api.reading import Opened
+from api.unfolding import Bearing, Unfolding
 from api.views import View
-from domain.envelope import Payload, Recorded
 from projections.documents import document_key
 
 Known = int | datetime
@@ -84,31 +84,19 @@ def diff(
     """Fold what bears on a row up to the query's `known_at`, and look at it from `since` on; None where no row is."""
     at = query.valid_at or now
     query = msgspec.structs.replace(query, filters={n: [v] for n, v in zip(view.key, key, strict=True)})
-    way = view.computed
-    bearing = Bearing(view, key, way is not None and (way.always or query.valid_at is not None))
-    steps: list[tuple[Recorded[Payload], Values, Values]] = []
+    bearing = Bearing(view, key, query)
     with opened.reader() as reader, opened.replaying.past(reader, view, query) as (past, events, there):
         first, last = known_sequence(reader, since), known_sequence(reader, query.known_at)
         if first > last:
             reason = f"the moments are sequences {first} and {last}: name the earlier first"
             raise Problem("bad_parameter", reason, [("known_at", reason)])
         moment = since if isinstance(since, datetime) else recorded_at(reader, first)
-        before: Values | None = None
-        row: Values = {}
-        for event in events:
-            if before is None and event.sequence > first:
-                past.write()
-                before = row = row_of(there.connection, view, query, at, bearing)
-            past.take(event)
-            if before is None or not bearing.on(past.write()):
-                continue
-            old, row = row, row_of(there.connection, view, query, at, bearing)
-            if old != row:
-                steps.append((event, old, row))
-        if before is None:
-            past.write()
-            before = row = row_of(there.connection, view, query, at, bearing)
+        walk = Unfolding(
+            past, events, bearing, lambda: row_of(there.connection, view, query, at, bearing), first
+        )
+        steps = [(event, old, new) for event, _, old, new in walk.steps() if old != new]
         linked = corrections(opened.replaying, reader, [event for event, _, _ in steps], last).corrects
+    before, row = walk.first, walk.row
     if not before and not row:
         return None
     effects = []

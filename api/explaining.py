@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cache
 from html import escape
 from typing import Any
 
@@ -19,16 +17,14 @@ from api import pages
 from api.answers import answer
 from api.computing import rows_of, wanted
 from api.fields import Field, Stored, decimal_text, instant_text
-from api.moment import Moment, Read
+from api.moment import Moment
 from api.query import Query
 from api.reading import Opened, reached
 from api.selecting import conditions
+from api.unfolding import Bearing, Unfolding
 from api.views import View
-from infra.database import selected_from
-from infra.past import Touched
 from infra.tables import codec_of
 from projections.documents import document_key
-from projections.rows import TABLES
 
 Values = dict[str, Any]  # by field, as they are stored
 
@@ -71,80 +67,18 @@ def explain(
     at = query.valid_at or now
     query = msgspec.structs.replace(query, filters={n: [v] for n, v in zip(view.key, key, strict=True)})
     effects: list[Effect] = []
-    row: Values = {}
-    way = view.computed
-    bearing = Bearing(view, key, way is not None and (way.always or query.valid_at is not None))
+    bearing = Bearing(view, key, query)
     with opened.reader() as reader, opened.replaying.past(reader, view, query) as (past, events, there):
-        for event in events:
-            change = past.take(event)
-            if not bearing.on(past.write()):
-                continue
-            before, row = row, row_of(there.connection, view, query, at, bearing)
+        walk = Unfolding(past, events, bearing, lambda: row_of(there.connection, view, query, at, bearing))
+        for event, change, before, row in walk.steps():
             if changes := changes_of(view.shown, before, row):
                 about = document_key(event) if change is None else change.document.key
                 effects.append(Effect(event.sequence, event.type, event.recorded, *about, changes))
         sequence = reached(view, query, there.positions) or 0
-    if not row:
+    if not walk.row:
         return None
-    told = told_of(view.shown, row)
+    told = told_of(view.shown, walk.row)
     return Explanation(view.name, {name: told[name] for name in view.key}, sequence, at, told, tuple(effects))
-
-
-class Bearing:
-    """Whether rows that were touched may make another row of a view: reading one after every event takes long.
-
-    What a computed view read the last time says what it will look at, until some of that is touched.
-    """
-
-    def __init__(self, view: View, key: Sequence[Stored], reckoned: bool) -> None:
-        """`reckoned`: the view is computed for this question, and not read."""
-        self.key = tuple(key)
-        self.reads: list[Read] | None = None
-        self.reckoned = reckoned
-        self._sources = _base(view.name)
-        self._plain = not reckoned and not TABLES[view.row].sql
-
-    def on(self, touched: Sequence[Touched]) -> bool:
-        """Whether any of them may."""
-        if self.reads is not None:
-            return any(_looked_at(read, one) for read in self.reads for one in touched)
-        if self.reckoned:
-            return bool(touched)
-        mine = [one for one in touched if TABLES[one.row].view in self._sources]
-        return any(one.key == self.key for one in mine) if self._plain else bool(mine)
-
-
-def _looked_at(read: Read, touched: Touched) -> bool:
-    entry = TABLES[read.row]
-    if TABLES[touched.row].view not in _base(entry.name):
-        return False
-    main = re.search(r"\bFROM (\w+)", entry.sql)
-    if TABLES[touched.row].view != (main[1] if main else entry.view):
-        return True  # what is joined: how it bears is not known
-    # By place: a view may show under the name of a stored key what it makes of it.
-    keys = zip(entry.key, TABLES[touched.row].key, touched.key, strict=False)
-    alike = len(entry.key) == len(touched.key)
-    said = {name: value for name, own, value in keys if alike or name == own}
-    codec = codec_of(touched.row)
-    for name, values in read.wanted.items():
-        if name in said and said[name] not in [codec.write_field(name, value) for value in values]:
-            return False
-    if read.window is not None and read.window[0] in said:
-        name, first, end = read.window
-        if not codec.write_field(name, first) <= said[name] < codec.write_field(name, end):
-            return False
-    own = set(touched.row.__struct_fields__)
-    return bool(touched.fields & read.fields) or not (read.fields <= own)
-
-
-@cache
-def _base(name: str) -> frozenset[str]:
-    """The tables that a name people ask for is made of, by the names of their own."""
-    found = {name}
-    for entry in TABLES.values():
-        if entry.name == name and entry.sql:
-            found |= frozenset[str]().union(*[_base(source) for source in selected_from(entry.sql)])
-    return frozenset(found)
 
 
 def row_of(connection: sa.Connection, view: View, query: Query, at: datetime, bearing: Bearing) -> Values:
