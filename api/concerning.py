@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
-from api.past import EVENTS, named_in
+from api.past import EVENTS, events_naming
 from api.views import Reader
 from domain.catalogue import Catalogue
 from infra.tables import POSTGRESQL, SQLITE
@@ -42,16 +42,11 @@ class Concerning(Struct, frozen=True):
 
 
 def concerning(reader: Reader, catalogue: Catalogue, dealer: str, known: int) -> Concerning:
-    """The messages up to a sequence that concern a dealer.
-
-    Looking for events of others that name it reads all that there are: bodies are not indexed by what they name.
-    """
+    """The messages up to a sequence that concern a dealer."""
     column = EVENTS.c
     naming, namers = set(), set()
     others = sa.and_(column.sequence <= known, column.dealer.not_in([dealer, ""]))
-    said = sa.select(column.sequence, column.dealer, column.body).where(
-        others, named_in(reader.connection, [dealer])
-    )
+    said = sa.select(column.sequence, column.dealer, column.body).where(others, events_naming([dealer]))
     for sequence, namer, body in reader.connection.execute(said):
         if dealer in _named(body, NAMING):
             naming.add(sequence)

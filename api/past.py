@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 from msgspec import Struct
@@ -23,8 +22,7 @@ from domain.identifiers import NO_DEALER, digest, escape
 from infra.database import LIVE, STOPPED, Position
 from infra.past import Past
 from infra.positions import INDEX
-from infra.tables import POSTGRESQL
-from projections.events import EventRow
+from projections.events import EventName, EventRow
 from projections.projection import Projection
 
 EVENTS_MAX = 20_000  # that are folded for one answer: about two seconds
@@ -38,6 +36,7 @@ EVENTS = sa.table(
     "events",
     *[sa.column(name) for name in EventRow.__struct_fields__],
 )
+EVENT_NAMES = sa.table("event_names", *[sa.column(name) for name in EventName.__struct_fields__])
 
 
 class Replaying(Struct, frozen=True):
@@ -92,7 +91,7 @@ class Replaying(Struct, frozen=True):
         if "" in dealers:  # rows of nobody may be anybody's doing
             dealers = []
         elif not dealers and (places := [str(v) for v in query.filters.get("location", ()) if v is not None]):
-            dealers = _naming(reader.connection, _taken(known), places)
+            dealers = _naming(reader.connection, known, places)
         fewer = " or ".join(name for name in ("dealer", "location") if name in view.fields) or "less"
         made = f"make the moment: qudao replay --known-at {known} --into sqlite:///past.db"
         reason = f"more than {EVENTS_MAX} events bear on it: name {fewer}, or {made}"
@@ -140,7 +139,7 @@ class Replaying(Struct, frozen=True):
         """
         connection, column = reader.connection, EVENTS.c
         yield column.dealer.in_([*dealers, ""])
-        mergers = sa.select(column.dealer).where(taken, column.type == MERGED, named_in(connection, dealers))
+        mergers = sa.select(column.dealer).where(taken, column.type == MERGED, events_naming(dealers))
         if remaining := [dealer for (dealer,) in connection.execute(mergers.distinct())]:
             yield sa.and_(column.dealer.in_(remaining), column.kind.in_(("dealer", VOID)))
         said = sa.select(column.sequence, column.recorded, column.family, column.dealer, column.body)
@@ -274,13 +273,13 @@ def _recorded(connection: sa.Connection, sequence: int, *, upwards: bool = False
     return None if found is None else (found[0], found[1])
 
 
-def _naming(connection: sa.Connection, taken: sa.ColumnElement[bool], named: Sequence[str]) -> list[str]:
-    """The dealers of whose events one names any of these ids."""
-    statement = sa.select(EVENTS.c.dealer).where(taken, named_in(connection, named)).distinct()
-    return [dealer for (dealer,) in connection.execute(statement)]
+def _naming(connection: sa.Connection, known: int, places: Sequence[str]) -> list[str]:
+    """The dealers that bear these ids, and those of whose events one names any of them."""
+    statement = sa.select(EVENTS.c.dealer).where(_taken(known), events_naming(places)).distinct()
+    return sorted({*places, *[dealer for (dealer,) in connection.execute(statement) if dealer]})
 
 
-def named_in(connection: sa.Connection, named: Sequence[str]) -> sa.ColumnElement[bool]:
-    """Which events may name any of these ids: of those written with escapes, any at all."""
-    place: Any = sa.func.strpos if connection.dialect.name == POSTGRESQL else sa.func.instr
-    return sa.or_(*[place(EVENTS.c.body, said) > 0 for said in (*[f'"{name}"' for name in named], "\\")])
+def events_naming(ids: Sequence[str]) -> sa.ColumnElement[bool]:
+    """Which events name any of these ids beside their own dealer."""
+    named = sa.select(EVENT_NAMES.c.sequence).where(EVENT_NAMES.c.name.in_(ids))
+    return EVENTS.c.sequence.in_(named)

@@ -12,7 +12,7 @@ from api.fields import Field, Stored, field_of
 from domain.identifiers import NO_DEALER, escape, unescape
 from infra.database import Position
 from infra.tables import codec_of
-from projections.events import EventRow, Rejection
+from projections.events import EventName, EventRow, Rejection
 from projections.projection import Computed, Projection
 from projections.rows import TABLES, Row
 
@@ -68,7 +68,7 @@ class View(Struct, frozen=True):
     @property
     def explained(self) -> bool:
         """Whether its rows are folded from events; those that list what arrived are not."""
-        return self.row not in (EventRow, Rejection)
+        return self.row not in (EventRow, Rejection, EventName)
 
     @property
     def always_computed(self) -> bool:

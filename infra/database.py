@@ -439,9 +439,10 @@ class Sql:
 
     @staticmethod
     def replacing(names: Sequence[str], key: Sequence[str]) -> str:
-        """What ends an INSERT: a row under a key that is there takes the new values."""
+        """What ends an INSERT: a row under a key that is there takes the new values, if there are any."""
         changed = [f'"{name}" = excluded."{name}"' for name in names if name not in key]
-        return f"ON CONFLICT ({quoted(key)}) DO UPDATE SET {', '.join(changed)}"
+        done = f"UPDATE SET {', '.join(changed)}" if changed else "NOTHING"
+        return f"ON CONFLICT ({quoted(key)}) DO {done}"
 
     def delete(self, table: str, codec: Codec) -> str:
         key = quoted(codec.table.key)

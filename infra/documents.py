@@ -21,17 +21,18 @@ from domain.catalogue import Catalogue, Rejected
 from domain.corrections import EventVoided
 from domain.envelope import Envelope, Payload, Recorded
 from domain.identifiers import NO_DEALER, digest, escape, unescape
+from domain.naming import names
 from infra.cache import Cache
 from infra.database import Database, Statement, physical
 from infra.message import Message
 from infra.tables import codec_of
 from infra.upserts import Upsert
 from projections.documents import Change, Document, document, document_key, true_by
-from projections.events import EventFlag, EventRow, Rejection
+from projections.events import EventFlag, EventName, EventRow, Rejection
 from projections.flags import mark
 from projections.rows import TABLES
 
-ROWS = (EventRow, Rejection, EventFlag)
+ROWS = (EventRow, Rejection, EventName, EventFlag)
 IDENTITIES_KEPT = 20_000
 AHEAD_US = AHEAD_MAX // timedelta(microseconds=1)
 _IDENTITY = (("digest", "integer"), ("sequence", "integer"), ("voids", "text"))
@@ -98,14 +99,14 @@ class Documents:
         self._events = physical(EventRow, version)
         self._identities = f"identities__{version}"
         self._documents = f"documents__{version}"
-        self._put_event, self._put_rejection = (
+        self._put_event, self._put_rejection, self._put_name = (
             Upsert(
                 database.sql,
                 physical(row, version),
                 [(column.name, column.kind) for column in codec_of(row).columns],
                 TABLES[row].key,
             )
-            for row in (EventRow, Rejection)
+            for row in (EventRow, Rejection, EventName)
         )
         self._put_identity = Upsert(database.sql, self._identities, _IDENTITY, ("digest",))
         self._put_document = Upsert(database.sql, self._documents, _DOCUMENT, ("digest",))
@@ -143,6 +144,7 @@ class Documents:
         self._recent: dict[int, Recorded[Payload]] = {}  # events the database may not have yet
         self._event_rows: list[tuple[Any, ...]] = []
         self._rejection_rows: list[tuple[Any, ...]] = []
+        self._name_rows: list[tuple[Any, ...]] = []
         self._new_identities: dict[int, Identity] = {}
         self._changed: dict[int, Held] = {}
 
@@ -331,6 +333,7 @@ class Documents:
                 *(envelope.source, envelope.id, kind, name, time, effective, of, message.body.decode()),
             )
         )
+        self._name_rows += [(said, event.sequence) for said in names(event.data) if said != dealer]
 
     def take(self, sequence: int) -> list[Statement]:
         """The statements that store all changes since the last call."""
@@ -344,10 +347,11 @@ class Documents:
         statements = [
             *self._put_event.statements(self._event_rows),
             *self._put_rejection.statements(self._rejection_rows),
+            *self._put_name.statements(self._name_rows),
             *self._put_identity.statements(identities),
             *self._put_document.statements(documents),
         ]
-        self._event_rows, self._rejection_rows = [], []
+        self._event_rows, self._rejection_rows, self._name_rows = [], [], []
         self._new_identities, self._changed = {}, {}
         return statements + self.flags.take(sequence)
 

@@ -53,6 +53,14 @@ class Rejection(Row):
     reasons: tuple[dict[str, Any], ...] = ()
 
 
+@table("event_names", key=("name", "sequence"), home="shared")
+class EventName(Row):
+    """An id that a message names in its data beside its own dealer: a place, an outlet, another dealer."""
+
+    name: str
+    sequence: int
+
+
 @table("event_flags", key=("dealer", "kind", "subject"), view="flags")
 class EventFlag(Flag):
     """What is odd about an event itself: far ahead of the log, restated by another source, a void of nothing."""

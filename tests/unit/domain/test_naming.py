@@ -1,0 +1,45 @@
+"""What an event names is found in its Structs as it is found in its JSON."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from domain.event_types import CATALOGUE
+from domain.naming import NAMES, names
+
+EXAMPLES = sorted((Path(__file__).parents[3] / "domain" / "examples").glob("*.json"))
+
+
+def said(value: Any) -> set[str]:
+    """The texts under these members of JSON, however deep."""
+    if isinstance(value, list):
+        return set[str]().union(*map(said, value))
+    if not isinstance(value, dict):
+        return set()
+    found = set[str]().union(*[said(one) for name, one in value.items() if name != "x"])
+    for name, one in value.items():
+        if name in NAMES:
+            found |= {text for text in (one if isinstance(one, list) else [one]) if isinstance(text, str)}
+    return found
+
+
+def is_instant(text: str) -> bool:
+    try:
+        return bool(datetime.fromisoformat(text))
+    except ValueError:
+        return False
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_names_are_found_as_in_the_json(path: Path) -> None:
+    body = path.read_bytes()
+    event = CATALOGUE.parse(body)
+    found = {text for text in said(msgspec.json.decode(body)["data"]) if not is_instant(text)}
+    found -= {"full", "listed"}  # the scope of a count
+
+    assert names(event.data) == found
