@@ -11,6 +11,7 @@ from time import perf_counter
 
 from msgspec import Struct
 
+from api.history import read_history
 from api.past import Replaying
 from api.query import read_query
 from api.reading import Opened, read_page
@@ -50,6 +51,10 @@ def remembering(report: Report, path: Path, nats: str) -> Report:
     name = f"a dealer's orders as known before, {about}"
     report.add(name, asked, "ms", limit=pulled, limited_by="reading those events from the log", most_ratio=5)
     report.add(name, asked, "ms", limit=stored, limited_by="reading them from the index")
+    stock = _milliseconds(lambda: _known(opened, views["stock_levels"], dealer, by="location"))
+    report.add("  its stock as known before", stock, "ms", limit=pulled, limited_by="the same")
+    page = _milliseconds(lambda: _history(opened, views["events"], dealer))
+    report.add("  a page of 100 of its history", page, "ms")
     tried = Simulation(periods=QUARTERS, policy="secondary-quarterly")
     seconds = _milliseconds(lambda: simulate(opened, views["assessments"], tried, datetime.now(UTC))) / 1000
     report.add(f"another policy tried on the year, {dealer.last:,} events", seconds, "s", most=2)
@@ -81,9 +86,15 @@ def _bytes(opened: Opened, dealer: Dealer) -> int:
         return sum(len(body) for (body,) in reader.connection.exec_driver_sql(sql, (dealer.name,)))
 
 
-def _known(opened: Opened, view: View, dealer: Dealer) -> None:
-    said = [("dealer", dealer.name), ("known_at", str(dealer.last - 1))]
+def _known(opened: Opened, view: View, dealer: Dealer, *, by: str = "dealer") -> None:
+    said = [(by, dealer.name), ("known_at", str(dealer.last - 1))]
     assert read_page(opened, view, read_query(view, said), datetime.now(UTC)).rows
+
+
+def _history(opened: Opened, view: View, dealer: Dealer) -> None:
+    found = read_history(opened, view, dealer.name, read_query(view, []), 100, datetime.now(UTC))
+    assert found is not None
+    assert len(found.items) == 100
 
 
 async def _pulled(nats: str, dealer: Dealer) -> float:
