@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -18,7 +17,7 @@ from api.query import Query
 from api.selecting import conditions
 from api.views import View
 from domain.calendar import AHEAD_MAX, microseconds
-from infra.database import Sql
+from infra.database import Sql, in_memory
 from infra.tables import Codec, codec_of
 from projections.projection import Computed
 
@@ -52,8 +51,7 @@ def wanted(codec: Codec, filters: Mapping[str, Sequence[Stored]]) -> dict[str, l
 @contextmanager
 def _aside(view: View, rows: Sequence[tuple[Any, ...]]) -> Iterator[sa.Connection]:
     """A database of this moment with one table."""
-    engine = sa.create_engine("sqlite://", creator=lambda: sqlite3.connect(":memory:"), poolclass=sa.NullPool)
-    with engine.connect() as connection:
+    with in_memory().connect() as connection:
         names = ", ".join(f'"{name}"' for name in view.fields)
         connection.exec_driver_sql(f'CREATE TABLE "{view.name}" ({names})')
         if rows:

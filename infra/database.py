@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
+from functools import cache
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
@@ -336,6 +337,12 @@ def _expect_memory(connection: psycopg.Connection[Any], record: Any) -> None:
     """
     connection.execute("SET random_page_cost = 1.1")
     connection.commit()
+
+
+@cache
+def in_memory() -> sa.Engine:
+    """Every connection is a database of its own; of one engine, so that statements are compiled once for all."""
+    return sa.create_engine("sqlite://", poolclass=sa.NullPool)
 
 
 def physical(row: type[Row], version: str) -> str:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import decimal
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-import sqlalchemy as sa
 from msgspec import Struct
 
 from domain.envelope import Payload, Recorded
 from domain.numbers import EXACT
-from infra.database import definitions, quoted
+from infra.database import definitions, in_memory, quoted
 from infra.tables import Codec, codec_of
 from projections.documents import Change
 from projections.events import EventFlag
@@ -44,19 +45,11 @@ class Past:
         self._projections = projections
         self._rows = _Growing()
         self._replay = Replay(self._rows, valid_at)
-        rows: list[type[Row]] = [EventFlag, *[row for projection in projections for row in projection.rows]]
-        self._tables = {row: _Table.of(row) for row in rows}
+        self._tables = {row: _Table.of(row) for row in _rows_of(projections)}
         self._written: dict[tuple[type[Row], tuple[Any, ...]], tuple[Any, ...]] = {}
-        self._engine = sa.create_engine(
-            "sqlite://", creator=lambda: sqlite3.connect(":memory:"), poolclass=sa.StaticPool
-        )
-        self.connection = self._engine.connect()
-        for table in self._tables.values():
-            self.connection.exec_driver_sql(table.create)
-        joined = [row for projection in projections for row in projection.views if TABLES[row].sql]
-        tables = [(row, table.name) for row, table in self._tables.items()]
-        for _, definition in definitions(tables, joined):
-            self.connection.exec_driver_sql(f"CREATE VIEW {definition}")
+        self.connection = in_memory().connect()
+        memory: Any = self.connection.connection.driver_connection
+        memory.deserialize(_empty(tuple(projections)))
 
     def take(self, event: Recorded[Payload]) -> Change | None:
         """Fold the next event of the log; None where it changes nothing that any document says."""
@@ -98,7 +91,24 @@ class Past:
 
     def close(self) -> None:
         self.connection.close()
-        self._engine.dispose()
+
+
+def _rows_of(projections: Sequence[Projection]) -> list[type[Row]]:
+    return [EventFlag, *[row for projection in projections for row in projection.rows]]
+
+
+@cache
+def _empty(projections: tuple[Projection, ...]) -> bytes:
+    """A database with the tables and views of these projections, made once: copying it takes a tenth of the time."""
+    tables = {row: _Table.of(row) for row in _rows_of(projections)}
+    joined = [row for projection in projections for row in projection.views if TABLES[row].sql]
+    named = definitions([(row, table.name) for row, table in tables.items()], joined)
+    with closing(sqlite3.connect(":memory:")) as memory:
+        for table in tables.values():
+            memory.execute(table.create)
+        for _, definition in named:
+            memory.execute(f"CREATE VIEW {definition}")
+        return memory.serialize()
 
 
 class _Growing(MemoryRows):

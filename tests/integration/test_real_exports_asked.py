@@ -30,7 +30,7 @@ DATA = Path(os.environ.get("QUDAO_REAL_DATA") or ROOT.parent / "shared" / "data"
 WINDOW_SECONDS = 1
 WAREHOUSE = "AW-WAREHOUSE"
 #: Tables that list what arrived; every other one is to stay as it is.
-ARRIVALS = ("events__", "rejections__", "positions")
+ARRIVALS = ("events__", "event_names__", "rejections__", "positions")
 
 pytestmark = [
     pytest.mark.integration,

@@ -48,16 +48,19 @@ def effective(event: Event) -> datetime:
 
 
 class Known:
-    """What valid messages say up to a sequence, of what was true by an instant."""
+    """What valid messages, in the order of the log, say up to a sequence, of what was true by an instant."""
 
     def __init__(self, valid: Sequence[Event], known_at: int, valid_at: datetime | None) -> None:
         self._valid_at = valid_at
-        self._events: dict[tuple[str, str], Event] = {}
+        events: dict[tuple[str, str], Event] = {}
         for event in valid:
-            if event["sequence"] <= known_at:
-                self._events.setdefault((event["source"], event["id"]), event)  # the first one holds it
+            if event["sequence"] > known_at:
+                break
+            events.setdefault((event["source"], event["id"]), event)  # the first one holds it
         self._voids: dict[tuple[str, str], list[Event]] = {}
-        for event in self._events.values():
+        self._of: dict[str, list[Event]] = {}  # by dealer
+        for event in events.values():
+            self._of.setdefault(event["data"].get("dealer", ""), []).append(event)
             if event["type"] == "event.voided.v1":
                 named = event["data"]["source"], event["data"]["id"]
                 self._voids.setdefault(named, []).append(event)
@@ -72,8 +75,8 @@ class Known:
     def documents(self, dealer: str, *types: str) -> dict[tuple[str, str], list[Event]]:
         """Statements of these types by kind and document, as they stand and were true, the last said last."""
         found: dict[tuple[str, str], list[Event]] = {}
-        for event in self._events.values():
-            if event["type"] in types and event["data"].get("dealer", "") == dealer and self.stands(event):
+        for event in self._of.get(dealer, ()):
+            if event["type"] in types and self.stands(event):
                 found.setdefault((event["type"].partition(".")[0], event["subject"]), []).append(event)
         for name, events in found.items():
             first = {slot(one): min(effective(e) for e in events if slot(e) == slot(one)) for one in events}
