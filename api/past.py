@@ -49,7 +49,7 @@ class Replaying(Struct, frozen=True):
     def moment(self, reader: Reader, view: View, query: Query) -> Iterator[Reader]:
         """The moment a question is about: the live one, or one made of the events that bear on it."""
         now = query.known_at is None and not query.without
-        if now and (query.valid_at is None or not view.refolded):
+        if now and (query.valid_at is None or view.computed is not None):
             yield reader
             return
         with self.past(reader, view, query) as (past, events, there):
@@ -68,11 +68,12 @@ class Replaying(Struct, frozen=True):
             reason = f"{view.name} says what arrived and what became of it: there is nothing to fold again"
             raise Problem("cannot_be_answered", reason, [(_past_by(query), reason)])
         known = known_sequence(reader, query.known_at)
-        if view.refolded:
+        if view.computed is None:
             begun(reader, query.valid_at, known)
+        # A computed view reckons what was true from all that is known; a stored one is what was stated by then.
         past = Past(
             [self.projections[name] for name in sorted(names - {INDEX})],
-            query.valid_at if view.refolded else None,
+            query.valid_at if view.computed is None else None,
         )
         there = Reader(past.connection, [Position(name, "past", LIVE, known) for name in names])
         try:

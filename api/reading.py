@@ -79,7 +79,7 @@ class Opened:
     def asked(self, view: View, query: Query) -> Iterator[Reader]:
         """The database as a question means it: now, or the moment that is made of the events that bear on it."""
         moment = self.moment()
-        plain = query.known_at is None and not query.without and view.refolded
+        plain = query.known_at is None and not query.without and view.computed is None
         if moment is not None and self._beside is not None and plain and query.valid_at == moment.valid_at:
             with self._read(self._beside) as reader:
                 yield reader

@@ -76,11 +76,6 @@ class View(Struct, frozen=True):
         return self.computed is not None and self.computed.always
 
     @property
-    def refolded(self) -> bool:
-        """Whether an instant is answered from what was true by then, folded again; else it is reckoned."""
-        return self.computed is None or self.computed.refolded
-
-    @property
     def follows(self) -> str:
         """The field that `after` speaks of: a key that is a sequence of the log, or nothing."""
         return "sequence" if self.key == ("sequence",) else ""

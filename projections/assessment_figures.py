@@ -14,7 +14,7 @@ from domain.scoring import Figure
 from projections.conduct import COUNTS, ConductDay
 from projections.fulfilments import Fulfilment
 from projections.ledger import Payment
-from projections.otif import OtifOrder, OtifPolicy, otif
+from projections.otif import OtifOrder, OtifPolicy, course_at, otif
 from projections.receivables import InvoiceBalance
 from projections.rows import Tables, Window
 from projections.target_plans import TargetPlan
@@ -77,13 +77,19 @@ Came = tuple[str, int, int]
 def _by_built_in_rule(
     tables: Tables, window: Window, at: datetime, of: Mapping[str, Sequence[Any]]
 ) -> Iterator[Came]:
-    """What is stored; only orders of which nothing came have to be looked at."""
+    """What is stored, which is right once a window has closed; orders whose window is open are looked at instead."""
     outcomes = ("on_time", "late", "early")
     for dealer, *numbers in tables.sums(OtifOrder, ("dealer",), outcomes, window, policy=[DEFAULT], **of):
         yield dealer, int(numbers[0]), int(sum(numbers))
     for order in tables.select(Fulfilment, window, outcome=["not_shipped"], **of):
-        if judge(order.course, BUILT_IN[DEFAULT], at).overdue:
+        if order.due is not None and order.due <= at and judge(order.course, BUILT_IN[DEFAULT], at).overdue:
             yield order.dealer, 0, 1
+    for order in tables.select(Fulfilment, ("due", at + timedelta.resolution, at + timedelta(days=3)), **of):
+        if order.day is not None and window[1] <= order.day < window[2]:
+            then = judge(course_at(order.course, at), BUILT_IN[DEFAULT], at)
+            on_time = int(then.outcome == "on_time") - int(order.outcome == "on_time")
+            seen = int(then.outcome in outcomes or then.overdue) - int(order.outcome in outcomes)
+            yield order.dealer, on_time, seen
 
 
 def _by_own_rule(

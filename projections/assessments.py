@@ -125,6 +125,6 @@ ASSESSMENTS = Projection(
     fold=fold,
     modules=("projections.conduct",),
     views=(Assessment,),
-    computed=(Computed(Assessment, assessments, always=True, refolded=True),),
+    computed=(Computed(Assessment, assessments, always=True),),
     reads=("deliveries", "orders", "parties", "policies", "receivables", "targets", "sales"),
 )

@@ -14,15 +14,13 @@ class Computed(Struct, frozen=True):
     """How a view answers for another time than now.
 
     `always`: it has no table and is computed for now too. `due`: the field that says from when on a stored row
-    is no longer what it says; while such rows are due, the view is computed. `refolded`: an instant is answered
-    from what was true by then, folded again; else it is reckoned from all that is known.
+    is no longer what it says; while such rows are due, the view is computed.
     """
 
     row: type[Row]
     answer: Answer
     always: bool = False
     due: str = ""
-    refolded: bool = False
 
 
 class Projection(Struct, frozen=True):

@@ -146,7 +146,8 @@ def card_agrees(
     rows = asked(
         book, "assessments", known_at, valid_at, dealer=dealer, period=period, policy="pepsi-shanghai"
     )
-    known = Known(book.valid, known_at or EVENTS, valid_at)
+    # As stock is: from all that is known, by the instant.
+    known = Known(book.valid, known_at or EVENTS, None)
     score, earned = pepsi_shanghai(Cards(known, dealer, PERIODS[period], valid_at or LATER))
     if not rows:
         assert not any(part is not None for part, _, _ in earned.values()), where

@@ -181,7 +181,10 @@ def arrivals(book: Book) -> Figure:
     for (_, name), events in book.known.documents(book.dealer, *ORDER).items():
         if last(events, "order.placed.v1") is None:
             continue
-        said = outcome(events, loads.get(name, []), receipts.get(name, []), book.at)
+        left, came = [
+            [move for move in moves.get(name, []) if move[0] <= book.at] for moves in (loads, receipts)
+        ]
+        said = outcome(events, left, came, book.at)
         if said is not None and book.covers(said[1]):
             on_time += said[0] == "on_time"
             judged += said[0] in ("on_time", "late", "early", "overdue")

@@ -145,6 +145,16 @@ def test_an_order_of_which_nothing_came_is_late_once_its_window_has_closed_and_u
     assert [c.earned for c in after.criteria] == [D(20), D(60)]
 
 
+def test_an_order_is_judged_by_what_had_arrived_at_the_instant(told: Book) -> None:
+    told.say(published("ours", {"criteria": [RATIO, HAND]}, JANUARY), given_mark("look", grade="優"))
+    told.say(*delivered(1, late=True))
+
+    [open_], [closed] = cards(told, MIDDAY + DAY * 0.9), cards(told, MIDDAY + DAY)
+
+    assert (open_.criteria[0].whole, closed.criteria[0].whole) == (None, D(1))
+    assert closed.criteria[0].earned == D(0)
+
+
 def test_deliveries_are_judged_by_the_companys_own_rule_where_it_has_one(told: Book) -> None:
     told.say(published("ours", {"criteria": [RATIO]}, JANUARY))
     told.say(*delivered(1, late=False), *delivered(2, late=True), delivered(3, late=False)[0])
