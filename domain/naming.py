@@ -32,26 +32,24 @@ NAMES = frozenset(
 def names(data: Struct) -> set[str]:
     """The texts that an event's data has under these members, however deep; free members (`x`) name nothing."""
     found: set[str] = set()
-    _collect(data, found)
+    level: list[Any] = [data]
+    while level:  # not by calls: bodies of policies may be deep
+        said = level.pop()
+        if isinstance(said, Struct):
+            for attribute, is_name in _bearing(type(said)):
+                value = getattr(said, attribute)
+                if is_name:
+                    _add(value, found)
+                elif value is not None:
+                    level.append(value)
+        elif isinstance(said, tuple | list):
+            level.extend(said)
+        elif isinstance(said, dict):
+            for name, value in said.items():
+                if name in NAMES:
+                    _add(value, found)
+                level.append(value)
     return found
-
-
-def _collect(said: Any, found: set[str]) -> None:
-    if isinstance(said, Struct):
-        for attribute, is_name in _bearing(type(said)):
-            value = getattr(said, attribute)
-            if is_name:
-                _add(value, found)
-            elif value is not None:
-                _collect(value, found)
-    elif isinstance(said, tuple | list):
-        for one in said:
-            _collect(one, found)
-    elif isinstance(said, dict):
-        for name, value in said.items():
-            if name in NAMES:
-                _add(value, found)
-            _collect(value, found)
 
 
 def _add(value: Any, found: set[str]) -> None:
