@@ -60,7 +60,7 @@ class Positions:
 
     # opening
 
-    def index(self, found: Iterable[Position]) -> Position:
+    def index(self, found: Sequence[Position]) -> Position:
         """Stage 0's position: the one found, or a new one that serves where none does yet. Raises LogError."""
         mine = [p for p in found if (p.projection, p.version) == (INDEX, self.wanted[INDEX])]
         if not mine:
@@ -86,7 +86,7 @@ class Positions:
         status = LIVE if index.status == LIVE and index.sequence == 0 else BUILDING
         return [self._create(projection.name, status)]
 
-    def give_up(self, found: Iterable[Position]) -> None:
+    def give_up(self, found: Sequence[Position]) -> None:
         """Retire what other programs built and nothing is served from: it is gone on with if they come back."""
         served = {p.projection for p in found if p.status == LIVE}
         for position in found:
