@@ -16,10 +16,10 @@ from msgspec import Struct
 from api import bodies
 from api.answers import JSON
 from api.asking import Freshness, now
+from api.bearing import EVENTS
 from api.index import Index
 from api.link import Link
 from api.moment import Moment
-from api.past import EVENTS
 from api.problems import AnyRequest, Decision, Problem
 from api.query import Query
 from api.reading import Opened, reached

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import msgspec
-import sqlalchemy as sa
 from msgspec import Struct
 
-from api.past import Replaying, index_table, recorded_events
+from api.bearing import kept
+from api.past import Replaying, recorded_events
 from api.views import Reader
 from domain.corrections import EventVoided
 from domain.envelope import Payload, Recorded
@@ -45,11 +44,11 @@ def _links(
     replaying: Replaying, reader: Reader, events: Sequence[Event], known: int
 ) -> Iterator[tuple[int, int]]:
     said = [event for event in events if not isinstance(event.data, EventVoided)]
-    documents = _stored(reader, "documents", "statements", {digest(*document_key(e)) for e in said})
+    documents = kept(reader, "documents", "statements", {digest(*document_key(e)) for e in said})
     statements = [[one[0] for one in held if one[0] <= known] for (held,) in documents.values()]
     names = {e.sequence: digest(e.event.source, e.event.id) for e in events}
     named = {e.sequence: digest(e.data.source, e.data.id) for e in events if isinstance(e.data, EventVoided)}
-    holders = _stored(reader, "identities", "sequence, voids", {*names.values(), *named.values()})
+    holders = kept(reader, "identities", "sequence, voids", {*names.values(), *named.values()})
     voids = [n for e in events for n in holders.get(names[e.sequence], (0, ()))[1]]
     targets = [holders[where][0] for where in named.values() if where in holders]
     sequences = {n for held in statements if len(held) > 1 for n in held}
@@ -83,16 +82,3 @@ def restated(statements: Iterable[Event]) -> Iterator[tuple[int, int]]:
 
 def _reaches(void: Event, event: Event) -> bool:
     return (void.family, void.dealer) == (event.family, event.dealer)
-
-
-def _stored(reader: Reader, table: str, fields: str, wanted: set[int]) -> dict[int, tuple[Any, ...]]:
-    """What stage 0 keeps under digests, read from JSON where it is that."""
-    names = fields.split(", ")
-    source = index_table(reader, table, "digest", *names)
-    found = reader.connection.execute(
-        sa.select(*[source.c[name] for name in ("digest", *names)]).where(source.c.digest.in_(list(wanted)))
-    )
-    return {
-        where: tuple([msgspec.json.decode(v or "[]") if isinstance(v, str) else v for v in values])
-        for where, *values in found
-    }

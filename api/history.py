@@ -11,18 +11,18 @@ import sqlalchemy as sa
 from msgspec import Raw, Struct
 
 from api import cursor
+from api.bearing import EVENTS, Scope, TooManyError, serves_index
 from api.concerning import Concern, Concerning, concerning
 from api.corrections import Corrections, corrections
 from api.explaining import Difference, changes_of
 from api.fields import field_of
-from api.past import EVENTS, EVENTS_MAX, Replaying, begun, known_sequence, serves_index
-from api.problems import FieldProblem, Problem
+from api.past import Replaying, begun, known_sequence
+from api.problems import FieldProblem
 from api.query import Query
 from api.reading import Opened
 from api.selecting import conditions
 from api.views import Reader, View
 from domain.calendar import microseconds
-from domain.envelope import Payload, Recorded
 from infra.past import Past, Touched
 from infra.positions import INDEX
 from infra.tables import codec_of
@@ -216,7 +216,11 @@ def _changed(
     wanted, found = set(sequences), {}
     past = Past(list(replaying.projections.values()), query.valid_at)
     try:
-        for event in _events(replaying, reader, [dealer, *sorted(concerned.namers)], known):
+        names, scope = (
+            frozenset({INDEX, *replaying.projections}),
+            Scope(frozenset({dealer, *concerned.namers})),
+        )
+        for event in replaying.events_of(reader, scope, names, known):
             if event.sequence > sequences[-1]:
                 break
             if event.sequence not in wanted:
@@ -224,29 +228,20 @@ def _changed(
                 continue
             past.write()
             past.take(event)
-            found[event.sequence] = tuple(_of_dealer(past.write(), dealer))
-    except Problem as problem:
-        if problem.document.type != "/problems/cannot_be_answered":
-            raise
+            found[event.sequence] = tuple(_of_dealer(past.write(), concerned.names))
+    except TooManyError:
         return None
     finally:
         past.close()
     return found
 
 
-def _events(
-    replaying: Replaying, reader: Reader, dealers: Sequence[str], known: int
-) -> Iterator[Recorded[Payload]]:
-    names = frozenset({INDEX, *replaying.projections})
-    return replaying.events_of(reader, dealers, names, known, f"more than {EVENTS_MAX} events bear on it")
-
-
-def _of_dealer(touched: Iterable[Touched], dealer: str) -> Iterator[Changed]:
+def _of_dealer(touched: Iterable[Touched], names: frozenset[str]) -> Iterator[Changed]:
     """The rows of the dealer among those that were touched: of others' rows only a part was folded."""
     for one in touched:
         entry, columns = TABLES[one.row], codec_of(one.row).columns
         key = dict(zip(entry.key, one.key, strict=True))
-        if dealer not in [key.get(name) for name in HOMES]:
+        if names.isdisjoint([key.get(name) for name in HOMES]):
             continue
         fields = [field_of(column) for column in columns]
         own, rest = fields[: len(key)], fields[len(key) :]

@@ -13,9 +13,9 @@ from litestar.handlers import HTTPRouteHandler, get
 
 from api.answers import HTML, JSON, NDJSON, answer, chosen
 from api.asking import Freshness, now, read_key
+from api.bearing import EVENTS, EVENTS_MAX, locations_of
 from api.history import History, read_history
 from api.history_page import Figures, history_page
-from api.past import EVENTS, EVENTS_MAX
 from api.problems import AnyRequest, Problem
 from api.query import PARAMETERS, Query, parameters, read_query
 from api.reading import Opened, Page, read_page
@@ -62,7 +62,7 @@ def history_handlers(
             raise Problem("cannot_be_answered", reason, [("limit", reason)])
         figures: list[Figures] = []
         if format == "html":
-            figures = await asyncio.to_thread(_figures, opened, views, dealer, query)
+            figures = await asyncio.to_thread(_figures, opened, views, dealer, query, found.sequence)
         return answer_history(dealer, found, figures, format, request.url.path, raw, request.headers)
 
     return [ask]
@@ -84,11 +84,16 @@ def read_question(view: View, said: Iterable[tuple[str, str]]) -> tuple[Query, s
     return query, format, any(name == "limit" for name, _ in said)
 
 
-def _figures(opened: Opened, views: Mapping[str, View], dealer: str, query: Query) -> list[Figures]:
+def _figures(
+    opened: Opened, views: Mapping[str, View], dealer: str, query: Query, known: int
+) -> list[Figures]:
     found = []
+    with opened.reader() as reader:
+        places = sorted(locations_of(reader, [dealer], known) - {dealer})
     for name, field, more in FIGURES:
         view = views[name]
-        asked = read_query(view, [(field, dealer), ("limit", str(ROWS_MAX)), *more.items()])
+        whose = [(field, one) for one in (dealer, *(places if field == "location" else ()))]
+        asked = read_query(view, [*whose, ("limit", str(ROWS_MAX)), *more.items()])
         asked = msgspec.structs.replace(asked, valid_at=query.valid_at, known_at=query.known_at)
         page: Page = read_page(opened, view, asked, now())
         found.append(Figures(view, page))

@@ -9,34 +9,18 @@ from datetime import datetime
 import sqlalchemy as sa
 from msgspec import Struct
 
+from api.bearing import EVENTS, SAID, BearingEvents, Scope, TooManyError, accepted_by, serves_index
 from api.problems import Problem
 from api.query import Query
 from api.views import Reader, View
 from domain.calendar import from_microseconds, microseconds
-from domain.catalogue import BY_PAYLOAD, Catalogue
-from domain.corrections import EventVoided
-from domain.dealers import DealerMerged
-from domain.deliveries import DeliveryDispatched
+from domain.catalogue import Catalogue
 from domain.envelope import Payload, Recorded
-from domain.identifiers import NO_DEALER, digest, escape
-from infra.database import LIVE, STOPPED, Position
+from domain.identifiers import NO_DEALER, escape
+from infra.database import LIVE, Position
 from infra.past import Past
 from infra.positions import INDEX
-from projections.events import EventName, EventRow
 from projections.projection import Projection
-
-EVENTS_MAX = 20_000  # that are folded for one answer: about two seconds
-VOID, MERGED, DISPATCHED = (
-    BY_PAYLOAD[EventVoided].document,
-    BY_PAYLOAD[DealerMerged].name,
-    BY_PAYLOAD[DeliveryDispatched].name,
-)
-
-EVENTS = sa.table(
-    "events",
-    *[sa.column(name) for name in EventRow.__struct_fields__],
-)
-EVENT_NAMES = sa.table("event_names", *[sa.column(name) for name in EventName.__struct_fields__])
 
 
 class Replaying(Struct, frozen=True):
@@ -88,73 +72,26 @@ class Replaying(Struct, frozen=True):
 
         Raises a cannot_be_answered problem where they are too many.
         """
-        dealers = [str(value) for value in query.filters.get("dealer", ())]
-        if "" in dealers:  # rows of nobody may be anybody's doing
-            dealers = []
-        elif not dealers and (places := [str(v) for v in query.filters.get("location", ()) if v is not None]):
-            dealers = _naming(reader.connection, known, places)
         fewer = " or ".join(name for name in ("dealer", "location") if name in view.fields) or "less"
         made = f"make the moment: qudao replay --known-at {known} --into sqlite:///past.db"
-        reason = f"more than {EVENTS_MAX} events bear on it: name {fewer}, or {made}"
-        field = _past_by(query)
-        yield from self.events_of(reader, dealers, names, known, reason, field, query.without)
+        try:
+            yield from self.events_of(reader, Scope.of(query), names, known, query.without)
+        except TooManyError as error:
+            reason = f"{error}: name {fewer}, or {made}"
+            raise Problem("cannot_be_answered", reason, [(_past_by(query), reason)]) from None
 
     def events_of(
-        self,
-        reader: Reader,
-        dealers: Sequence[str],
-        names: frozenset[str],
-        known: int,
-        reason: str,
-        field: str = "known_at",
-        without: Sequence[int] = (),
+        self, reader: Reader, scope: Scope, names: frozenset[str], known: int, without: Sequence[int] = ()
     ) -> Iterator[Recorded[Payload]]:
-        """The accepted events up to a sequence that bear on dealers, or on anybody where none is named, in order.
+        """The accepted events up to a sequence that these projections fold into the rows of a scope, in order.
 
-        `names` are the projections that are to fold them; raises a problem with the reason where they are too many.
+        Raises TooManyError.
         """
-        column, taken = EVENTS.c, _taken(known)
-        where = [taken]
-        if without:
-            where.append(column.sequence.not_in(_accepted(reader.connection, taken, without)))
-        if INDEX not in names:  # else what is odd about any event at all is asked for
-            kinds = frozenset[str]().union(*[self.projections[name].kinds for name in names])
-            where.append(column.kind.in_([*sorted(kinds), VOID]))
-        if dealers:
-            where.append(sa.or_(*self._bearing_on(reader, taken, dealers)))
-        statement = sa.select(column.sequence, column.recorded, column.family, column.dealer, column.body)
-        statement = statement.where(*where).order_by(column.sequence).limit(EVENTS_MAX + 1)
-        found = reader.connection.execute(statement).fetchall()
-        if len(found) > EVENTS_MAX:
-            raise Problem("cannot_be_answered", reason, [(field, reason)])
-        for row in found:
-            yield self.read(*row)
-
-    def _bearing_on(
-        self, reader: Reader, taken: sa.ColumnElement[bool], dealers: Sequence[str]
-    ) -> Iterator[sa.ColumnElement[bool]]:
-        """Which events bear on dealers: their own, those of nobody, and what else can write to their rows.
-
-        Those are mergers recorded under the dealer that stays, and events of others that their voids name. And one
-        delivery of anybody's: whether a sale is an order or a delivery depends on whether there are deliveries at all.
-        """
-        connection, column = reader.connection, EVENTS.c
-        yield column.dealer.in_([*dealers, ""])
-        mergers = sa.select(column.dealer).where(taken, column.type == MERGED, events_naming(dealers))
-        if remaining := [dealer for (dealer,) in connection.execute(mergers.distinct())]:
-            yield sa.and_(column.dealer.in_(remaining), column.kind.in_(("dealer", VOID)))
-        said = sa.select(column.sequence, column.recorded, column.family, column.dealer, column.body)
-        voids = connection.execute(said.where(taken, column.dealer.in_(dealers), column.kind == VOID))
-        named = [
-            void.data for void in (self.read(*found) for found in voids) if isinstance(void.data, EventVoided)
-        ]
-        if named:
-            held = index_table(reader, "identities", "digest", "sequence")
-            digests = [digest(void.source, void.id) for void in named]
-            yield column.sequence.in_(sa.select(held.c.sequence).where(held.c.digest.in_(digests)))
-        loads = sa.select(column.dealer, column.document).where(taken, column.type == DISPATCHED)
-        if (load := connection.execute(loads.order_by(column.sequence).limit(1)).first()) is not None:
-            yield sa.and_(column.kind == "delivery", column.dealer == load[0], column.document == load[1])
+        projections = [self.projections[name] for name in sorted(names - {INDEX})]
+        left_out = frozenset(_accepted(reader.connection, accepted_by(known), without) if without else ())
+        for row in BearingEvents(reader, projections, scope, known).rows(odd=INDEX in names):
+            if row.sequence not in left_out:
+                yield self.read(*row)
 
     def read(self, sequence: int, recorded_us: int, family: str, dealer: str, body: str) -> Recorded[Payload]:
         """An accepted event, from its row."""
@@ -162,25 +99,14 @@ class Replaying(Struct, frozen=True):
         return self.catalogue.read(sequence, recorded_us * 1000, subject, body.encode())
 
 
-def _taken(known: int) -> sa.ColumnElement[bool]:
-    return sa.and_(EVENTS.c.status == "accepted", EVENTS.c.sequence <= known)
-
-
-def index_table(reader: Reader, name: str, *columns: str) -> sa.TableClause:
-    """A table of stage 0 that is no view, in the version that serves."""
-    [version] = [position.version for position in reader.positions if serves_index(position)]
-    return sa.table(f"{name}__{version}", *[sa.column(column) for column in columns])
-
-
 def recorded_events(
     replaying: Replaying, reader: Reader, sequences: Sequence[int]
 ) -> Iterator[Recorded[Payload]]:
     """The accepted events at these sequences, in order."""
     column = EVENTS.c
-    said = sa.select(column.sequence, column.recorded, column.family, column.dealer, column.body)
     for begin in range(0, len(sequences), 1000):
         where = (column.status == "accepted", column.sequence.in_(sequences[begin : begin + 1000]))
-        for found in reader.connection.execute(said.where(*where).order_by(column.sequence)):
+        for found in reader.connection.execute(SAID.where(*where).order_by(column.sequence)):
             yield replaying.read(*found)
 
 
@@ -240,7 +166,7 @@ def recorded_at(reader: Reader, sequence: int) -> datetime:
 
 def begun(reader: Reader, valid_at: datetime | None, known: int) -> None:
     """Raise a cannot_be_answered problem for an instant before everything the book speaks of."""
-    column, taken = EVENTS.c, _taken(known)
+    column, taken = EVENTS.c, accepted_by(known)
     if valid_at is None:
         return
     some = sa.select(column.sequence).where(taken, column.effective <= microseconds(valid_at)).limit(1)
@@ -257,11 +183,6 @@ def _out_of_reach(reason: str) -> Problem:
     return Problem("cannot_be_answered", reason, [("known_at", reason)])
 
 
-def serves_index(position: Position) -> bool:
-    """Whether a position is that of the index which is read."""
-    return position.projection == INDEX and position.status in (LIVE, STOPPED)
-
-
 def _recorded(connection: sa.Connection, sequence: int, *, upwards: bool = False) -> tuple[int, int] | None:
     """Sequence and recorded instant of the message at a sequence, or of the nearest before (or after) it."""
     column = EVENTS.c
@@ -272,15 +193,3 @@ def _recorded(connection: sa.Connection, sequence: int, *, upwards: bool = False
         statement = statement.where(column.sequence <= sequence).order_by(column.sequence.desc())
     found = connection.execute(statement).first()
     return None if found is None else (found[0], found[1])
-
-
-def _naming(connection: sa.Connection, known: int, places: Sequence[str]) -> list[str]:
-    """The dealers that bear these ids, and those of whose events one names any of them."""
-    statement = sa.select(EVENTS.c.dealer).where(_taken(known), events_naming(places)).distinct()
-    return sorted({*places, *[dealer for (dealer,) in connection.execute(statement) if dealer]})
-
-
-def events_naming(ids: Sequence[str]) -> sa.ColumnElement[bool]:
-    """Which events name any of these ids beside their own dealer."""
-    named = sa.select(EVENT_NAMES.c.sequence).where(EVENT_NAMES.c.name.in_(ids))
-    return EVENTS.c.sequence.in_(named)

@@ -121,6 +121,7 @@ ASSESSMENTS = Projection(
     name="assessments",
     rows=(ConductDay, GivenMark),
     kinds=frozenset({"assessment_input", *CONDUCT}),
+    naming=frozenset({"count"}),
     keys=keys,
     fold=fold,
     modules=("projections.conduct",),

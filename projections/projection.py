@@ -28,7 +28,8 @@ class Projection(Struct, frozen=True):
 
     `kinds` are the kinds of document it folds. `keys` announces rows the fold will touch, so that they are
     loaded in bulk; `further` announces, in waves, those whose keys stand in the rows of the wave before. What both
-    forget is loaded singly. `modules` names the code its version is made from.
+    forget is loaded singly. `modules` names the code its version is made from. `naming` are those of its kinds
+    whose documents bear only on the rows of their own dealer, and of the dealers and places that they name.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Projection(Struct, frozen=True):
     keys: Callable[[Change], Iterator[tuple[type[Row], Key]]]
     fold: Callable[[Change, Rows], None]
     modules: tuple[str, ...]
+    naming: frozenset[str] = frozenset()
     views: tuple[
         type[Row], ...
     ] = ()  # row types without a table, made of these rows and of what is in `reads`

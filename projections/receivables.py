@@ -313,6 +313,7 @@ RECEIVABLES = Projection(
     name="receivables",
     rows=(Invoice, Payment, Settlement, OpeningItem, LedgerDay),
     kinds=frozenset({"invoice", "payment", "balance"}),
+    naming=frozenset({"balance"}),
     keys=keys,
     fold=fold,
     modules=("projections.ledger",),

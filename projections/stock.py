@@ -670,6 +670,7 @@ STOCK = Projection(
     name="stock",
     rows=(StockLevel, StockMove, StockCount, StockLots, OrderItem, StockFlag),
     kinds=frozenset({"order", *_EFFECTS}),
+    naming=frozenset({"order", *_EFFECTS}),
     keys=keys,
     fold=fold,
     modules=("projections.stock", "projections.orders"),

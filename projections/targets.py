@@ -215,6 +215,7 @@ TARGETS = Projection(
     name="targets",
     rows=(TargetPlan, TargetHistory),
     kinds=frozenset({"target"}),
+    naming=frozenset({"target"}),
     keys=keys,
     fold=fold,
     modules=("projections.target_plans",),

@@ -13,7 +13,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from tests.lab.databases import Databases, Where
-from tests.lab.events import HOUR, NOON, dispatched, log, order, voided
+from tests.lab.events import HOUR, NOON, body, dispatched, log, moved, order, voided
 from tests.lab.qudao import qudao, up
 from tests.lab.site import fold, site
 
@@ -74,6 +74,33 @@ def test_a_history_says_what_became_of_every_message(asked: TestClient[Litestar]
     assert (items[4]["source"], items[4]["time"]) == ("erp", "2026-03-02T12:05:00Z")
     [level] = [one for one in items[4]["changed"] if one["view"] == "order_items"]
     assert level["fields"]["ordered"] == {"before": "10", "after": "8", "difference": "-2"}
+
+
+def test_a_history_has_what_happened_at_the_dealers_own_places(databases: Databases) -> None:
+    where = databases.new()
+    fold(
+        where,
+        log(
+            [
+                body("location.registered.v1", location="D1-STORE", kind="store", dealer="D1"),
+                moved("M1", "WH", "transfer", 5, to_location="D1-STORE"),
+                moved("M2", "WH", "transfer", 7, to_location="D2"),
+                moved("M3", "D1-STORE", "out", 2, dealer="D3"),
+            ]
+        ),
+    )
+    with site(where) as client:
+        items = client.get("/dealers/D1/history").json()["items"]
+        page = client.get("/dealers/D1/history", headers={"Accept": "text/html"}).text
+
+    assert [(one["sequence"], one["concern"]) for one in items] == [(1, "own"), (2, "scope"), (4, "names")]
+    assert [
+        (change["key"]["location"], change["fields"]["on_hand"]["after"])
+        for one in items
+        for change in one["changed"]
+        if change["view"] == "stock_levels"
+    ] == [("D1-STORE", "5"), ("D1-STORE", "3")]
+    assert re.findall("<td[^>]*>(D1-STORE|D2)<", page.partition("stock levels")[2]) == ["D1-STORE"]
 
 
 def test_a_history_is_filtered_by_what_events_have(asked: TestClient[Litestar]) -> None:

@@ -13,10 +13,10 @@ import msgspec
 import pytest
 from msgspec import Struct
 
+from api.bearing import EVENTS as EVENTS_TABLE
 from api.diffing import diff
 from api.history import History, HistoryEntry, read_history
 from api.history_answers import read_question
-from api.past import EVENTS as EVENTS_TABLE
 from api.problems import Problem
 from api.query import read_query
 from api.reading import Opened, read_page, shown
