@@ -202,14 +202,14 @@ class Supervisor:
     def tend(self) -> None:
         """Look once after everything: start again what died, a little later each time."""
         now = time.monotonic()
+        for child in self.children:  # first: they begin while nats-server reads its log, and wait for it
+            self._tend(child, now)
         if self._nats is not None and now >= self._nats_due:
             if not self._nats.alive():
                 self._restart_nats("nats-server died")
             elif now >= self._nats_look and (why := self._ails()):
                 self._restart_nats(f"nats-server does not write any more ({why})")
                 self._ailments, self._nats_look = 0, time.monotonic() + HEAL_SECONDS
-        for child in self.children:
-            self._tend(child, now)
 
     def _restart_nats(self, why: str) -> None:
         assert self._nats is not None

@@ -45,6 +45,7 @@ class Site:
         settings = Settings(data=str(folder), port=0, nats_port=0, database=database)
         self.supervisor = Supervisor(settings, self.told.append, ["--json"])
         self._proxies = ExitStack()
+        self._read: Database | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -65,6 +66,9 @@ class Site:
             os.kill(pid, signal.SIGCONT)
         self.supervisor.stop()
         self._proxies.close()
+        if self._read is not None:
+            self._read.close()
+            self._read = None
 
     def _start(self) -> None:
         self.supervisor.start()
@@ -109,13 +113,11 @@ class Site:
     def folded(self) -> int:
         """How far the furthest projection is."""
         try:
-            database = Database(self.database, read_only=True)
+            if self._read is None:  # kept: to connect at every look would take what it looks at from its processor
+                self._read = Database(self.database, read_only=True)
+            return max((position.sequence for position in self._read.positions()), default=0)
         except QudaoError:
             return 0
-        try:
-            return max((position.sequence for position in database.positions()), default=0)
-        finally:
-            database.close()
 
     def with_log(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Do something on a connection to the log that nothing cuts."""
