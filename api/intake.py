@@ -15,10 +15,11 @@ from api.index import Held, Identity, Index
 from api.link import Link
 from api.metrics import Metrics
 from api.problems import Problem, ProblemDocument
-from domain.catalogue import BODY_BYTES_MAX, Catalogue, Rejected, unknown_members
+from domain.catalogue import BODY_BYTES_MAX, Catalogue, Rejected
 from domain.corrections import EventVoided
 from domain.envelope import Envelope
 from domain.errors import QudaoError
+from domain.flaws import unknown_members
 from infra.append import Outgoing, Receipt, message_id
 from infra.documents import same_content
 

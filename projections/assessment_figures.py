@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +14,7 @@ from domain.scoring import Figure
 from projections.conduct import COUNTS, ConductDay
 from projections.fulfilments import Fulfilment
 from projections.ledger import Payment
-from projections.otif import OtifOrder, OtifPolicy, course_at, otif
+from projections.otif import LateMove, OtifOrder, OtifPolicy, course_at, otif
 from projections.receivables import InvoiceBalance
 from projections.rows import Tables, Window
 from projections.target_plans import TargetPlan
@@ -25,6 +25,7 @@ Filters = Mapping[str, Sequence[Any]]
 Figures = dict[str, dict[str, Figure]]
 
 ONE = Decimal(1)
+FAR = datetime.max.replace(tzinfo=UTC)
 CHECKS = ("stock_checks", "skus_present")
 
 
@@ -77,19 +78,35 @@ Came = tuple[str, int, int]
 def _by_built_in_rule(
     tables: Tables, window: Window, at: datetime, of: Mapping[str, Sequence[Any]]
 ) -> Iterator[Came]:
-    """What is stored, which is right once a window has closed; orders whose window is open are looked at instead."""
+    """What is stored, which is right of what had all moved by then; other orders are looked at instead."""
     outcomes = ("on_time", "late", "early")
     for dealer, *numbers in tables.sums(OtifOrder, ("dealer",), outcomes, window, policy=[DEFAULT], **of):
         yield dealer, int(numbers[0]), int(sum(numbers))
     for order in tables.select(Fulfilment, window, outcome=["not_shipped"], **of):
-        if order.due is not None and order.due <= at and judge(order.course, BUILT_IN[DEFAULT], at).overdue:
+        due = order.due is not None and order.due <= at and (order.moved is None or order.moved <= at)
+        if due and judge(order.course, BUILT_IN[DEFAULT], at).overdue:
             yield order.dealer, 0, 1
-    for order in tables.select(Fulfilment, ("due", at + timedelta.resolution, at + timedelta(days=3)), **of):
+    for order in _still_moving(tables, window, at, of):
         if order.day is not None and window[1] <= order.day < window[2]:
             then = judge(course_at(order.course, at), BUILT_IN[DEFAULT], at)
             on_time = int(then.outcome == "on_time") - int(order.outcome == "on_time")
             seen = int(then.outcome in outcomes or then.overdue) - int(order.outcome in outcomes)
             yield order.dealer, on_time, seen
+
+
+def _still_moving(
+    tables: Tables, window: Window, at: datetime, of: Mapping[str, Sequence[Any]]
+) -> Iterator[Fulfilment]:
+    """Orders whose window was open at an instant, and those of a closed one of which something moved after it."""
+    _, first, last = window
+    after = at + timedelta.resolution
+    yield from tables.select(Fulfilment, ("due", after, at + timedelta(days=3)), **of)
+    late: dict[str, list[str]] = {}
+    for move in tables.select(LateMove, ("moved", after, FAR), **of):
+        if move.day is not None and first <= move.day < last and move.due is not None and move.due <= at:
+            late.setdefault(move.dealer, []).append(move.order)
+    for dealer, orders in late.items():
+        yield from tables.select(Fulfilment, dealer=[dealer], order=orders)
 
 
 def _by_own_rule(

@@ -49,6 +49,7 @@ class Fulfilment(Row):
     ordered_on: date | None = None  # the business day
     day: date | None = None  # on which the last window closes, in its own offset
     due: datetime | None = None  # when the last window closes
+    moved: datetime | None = None  # when the last of it left or arrived
     rep: str = ""
     territory: str = ""  # as the order states it
     carrier: str = ""  # of the last delivery
@@ -162,6 +163,8 @@ def _judge(row: Fulfilment, *, arrivals_only: bool = False) -> None:
     window = said.window
     row.lines, row.cases, row.place_ok = said.lines, said.cases, said.right_place
     row.due, row.day = (window.to, last_day(window)) if window is not None else (None, None)
+    moved = [load.at for load in row.course.sent] + [receipt.at for receipt in row.course.came]
+    row.moved = max(moved, default=None)
     row.outcome, row.cause, row.days_late = said.outcome, said.cause, said.days_late
     row.in_full, row.ok = said.in_full, said.ok
     row.lines_on_time, row.lines_in_full = said.lines_on_time, said.lines_in_full

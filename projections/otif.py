@@ -135,6 +135,21 @@ class OtifOrder(Row):
     cases_ok: Quantity = ZERO
 
 
+@view(
+    "late_moves",
+    key=("dealer", "order"),
+    sql='SELECT dealer, "order", day, due, moved FROM fulfilments WHERE moved > due',
+)
+class LateMove(Row):
+    """An order of which something left or arrived after its last window had closed; before, it was judged without."""
+
+    dealer: str
+    order: str
+    day: date | None = None
+    due: datetime | None = None
+    moved: datetime | None = None  # the last of it
+
+
 @view("otif", key=("dealer", "order", "policy"), period="day")
 class Otif(Row):
     """What the rule in force when an order was placed says of it at an instant; `otif-default` where none is named.
@@ -318,5 +333,5 @@ def _place(found: Otif | OtifLine, row: Fulfilment, said: Verdict | LineVerdict)
         found.month = found.day.isoformat()[:7]
 
 
-VIEWS = (OtifOrder, Otif, OtifLine)
+VIEWS = (OtifOrder, LateMove, Otif, OtifLine)
 ANSWERS = (Computed(Otif, otif, always=True), Computed(OtifLine, otif_lines, always=True))

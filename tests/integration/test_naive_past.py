@@ -15,18 +15,22 @@ from msgspec import Struct
 from api.query import read_query
 from api.reading import Opened, read_page, shown
 from api.views import views_of
+from domain.identifiers import unescape
 from infra.documents import ROWS
+from infra.message import Message
 from infra.positions import INDEX
 from projections.registry import PROJECTIONS
 from projections.sales_rows import FIGURES
 from tests.lab.databases import Databases
+from tests.lab.events import body, subject_of
+from tests.lab.folding import messages
 from tests.lab.naive import Event, Known, ledger, orders, read, stock
 from tests.lab.naive_cards import Book as Cards
-from tests.lab.naive_cards import pepsi_shanghai
+from tests.lab.naive_cards import pepsi_shanghai, secondary_quarterly
 from tests.lab.naive_sales import sales
 from tests.lab.year import opened_on, simulated
 
-EVENTS, TRIPLES = 3000, 300
+EVENTS, CONDUCT, TRIPLES = 3300, 300, 300
 LATER = datetime(2026, 7, 1, tzinfo=UTC)
 VIEWS = views_of(PROJECTIONS, {INDEX: ROWS})
 SALE = ("day", "sku", "stated_rep", "stated_territory", "currency")
@@ -42,7 +46,7 @@ class Book(Struct):
 
 @pytest.fixture(scope="module")
 def book(files: Databases) -> Iterator[Book]:
-    log = simulated(3, EVENTS)
+    log = among(simulated(3, EVENTS - CONDUCT))
     opened = opened_on(files.new(), log)
     with opened.reader() as reader:
         run = reader.connection.exec_driver_sql
@@ -53,6 +57,40 @@ def book(files: Databases) -> Iterator[Book]:
     valid = [read(m.sequence, m.subject, m.body) for m in log if m.sequence not in refused]
     yield Book(opened, valid, dealers)
     opened.close()
+
+
+def among(log: list[Message]) -> list[Message]:
+    """The log with messages put in of how dealers conduct themselves, of which the simulated year has few."""
+    chance = Random(302)
+    placed = (m.subject for m in log if m.subject.startswith("channel.orders.") and m.subject[-2:] != "._")
+    dealers = sorted({unescape(subject.split(".")[2]) for subject in placed})
+    said = [(m.subject, m.body) for m in log]
+    for _ in range(CONDUCT):
+        number = chance.randrange(120)
+        event = conduct(chance, number, dealers[number % len(dealers)])
+        said.insert(chance.randrange(len(said)), (subject_of(event), event))
+    return messages(said)
+
+
+def conduct(chance: Random, number: int, dealer: str) -> bytes:
+    """A word on one of few cases, complaints or marks, so that they are confirmed, dismissed and said again."""
+    data: dict[str, Any] = {"dealer": dealer}
+    what = chance.choice(("recorded", "confirmed", "confirmed", "dismissed", "opened", "resolved", "given"))
+    if what == "given":
+        first, end = chance.choice(list(PERIODS.values()))
+        data |= {"period": {"from": f"{first}T00:00:00Z", "to": f"{end}T00:00:00Z"}, "by": "someone"}
+        mark = {"grade": chance.choice("優良中差")} if number % 2 else {"value": str(chance.randrange(101))}
+        data |= {"criterion": "feedback" if number % 2 else "direct", **mark}
+    elif what in ("opened", "resolved"):
+        data |= {"complaint": f"K{number}", "kind": "late"}
+        if what == "resolved":
+            data["decision"] = chance.choice(("refunded", "Unfounded: they were whole", "不成立", None))
+    else:
+        kind = chance.choice(("price", "underselling", "cross_region", "cross_selling", "display"))
+        data |= {"case": f"V{number}", "kind": kind}
+    family = {"given": "assessment.input", "opened": "complaint.opened", "resolved": "complaint.resolved"}
+    time = datetime(2025, 1, 1, tzinfo=UTC) + timedelta(hours=chance.randrange(90 * 24))
+    return body(f"{family.get(what, f'violation.{what}')}.v1", time=time, **data)
 
 
 def test_the_year_has_what_makes_it_hard(book: Book) -> None:
@@ -68,13 +106,19 @@ def test_the_year_has_what_makes_it_hard(book: Book) -> None:
     assert statuses >= {"accepted", "duplicate", "conflict", "invalid"}
     assert late
     assert types.count("event.voided.v1") > 5
+    assert types.count("violation.confirmed.v1") > 50
     assert restated > 20
 
 
 def asked(
-    book: Book, view: str, known_at: int | None, valid_at: datetime | None, **filters: str
+    book: Book,
+    view: str,
+    known_at: int | None,
+    valid_at: datetime | None,
+    *more: tuple[str, str],
+    **filters: str,
 ) -> list[dict[str, Any]]:
-    said = [*filters.items(), ("limit", "1000")]
+    said = [*filters.items(), *more, ("limit", "1000")]
     said += [("known_at", str(known_at))] if known_at is not None else []
     said += [("valid_at", valid_at.isoformat())] if valid_at is not None else []
     return shown(read_page(book.opened, VIEWS[view], read_query(VIEWS[view], said), LATER))
@@ -141,25 +185,41 @@ PERIODS = {
 def card_agrees(
     book: Book, dealer: str, period: str, known_at: int | None, valid_at: datetime | None
 ) -> bool:
-    """Hold a dealer's card to the reckoning; whether there was a score."""
+    """Hold a dealer's cards to the reckoning; whether there was a score."""
     where = dealer, period, known_at, valid_at
-    rows = asked(
-        book, "assessments", known_at, valid_at, dealer=dealer, period=period, policy="pepsi-shanghai"
-    )
     # As stock is: from all that is known, by the instant.
     known = Known(book.valid, known_at or EVENTS, None)
-    score, earned = pepsi_shanghai(Cards(known, dealer, PERIODS[period], valid_at or LATER))
-    if not rows:
-        assert not any(part is not None for part, _, _ in earned.values()), where
+    by_hand = Cards(known, dealer, PERIODS[period], valid_at or LATER)
+    score, earned = pepsi_shanghai(by_hand)
+    some, deducted = secondary_quarterly(by_hand)
+    cards = asked_cards(book, *where)
+    if not cards:
+        assert not any(part is not None for part, _, _ in (*earned.values(), *some.values())), where
+        assert not deducted, where
         return False
-    [row] = rows
-    theirs = {
-        one["code"]: tuple([None if one.get(name) is None else Decimal(one[name]) for name in JUDGED])
-        for one in msgspec.json.decode(row["criteria"])
-    }
-    total = None if row["score"] is None else Decimal(row["score"])
-    assert (total, theirs) == (score, earned), where
+    first, second = cards["pepsi-shanghai"], cards["secondary-quarterly"]
+    total = None if first["score"] is None else Decimal(first["score"])
+    assert (total, judged(first)) == (score, earned), where
+    assert {code: one for code, one in judged(second).items() if code in some} == some, where
+    taken_off = {one["code"]: (Decimal(one["cases"]), Decimal(one["points"])) for one in second["deductions"]}
+    assert taken_off == deducted, where
     return score is not None
+
+
+def asked_cards(book: Book, dealer: str, period: str, *clocks: Any) -> dict[str, dict[str, Any]]:
+    """The dealer's rows by policy, with what they were judged by."""
+    both = [("policy", "pepsi-shanghai"), ("policy", "secondary-quarterly")]
+    rows = asked(book, "assessments", *clocks, *both, dealer=dealer, period=period)
+    for row in rows:
+        row |= {name: msgspec.json.decode(row[name]) for name in ("criteria", "deductions")}
+    return {row["policy"]: row for row in rows}
+
+
+def judged(row: dict[str, Any]) -> dict[str, tuple[Decimal | None, ...]]:
+    return {
+        one["code"]: tuple([None if one.get(name) is None else Decimal(one[name]) for name in JUDGED])
+        for one in row["criteria"]
+    }
 
 
 def test_300_cards_at_two_clocks_are_what_an_independent_reckoning_says(book: Book) -> None:

@@ -24,7 +24,12 @@ EFFECTIVE = {
     "sellout.reported.v1": "from",
 }
 #: Statements of one type and document restate each other unless these differ.
-SLOT = {"delivery.received.v1": "receipt", "order.held.v1": "reason", "order.released.v1": "reason"}
+SLOT = {
+    "delivery.received.v1": ("receipt",),
+    "order.held.v1": ("reason",),
+    "order.released.v1": ("reason",),
+    "assessment.input.v1": ("period", "criterion"),
+}
 
 
 def read(sequence: int, subject: str, body: bytes) -> Event:
@@ -85,8 +90,8 @@ class Known:
         return found
 
 
-def slot(event: Event) -> tuple[str, Any]:
-    return event["type"], event["data"].get(SLOT.get(event["type"], ""))
+def slot(event: Event) -> tuple[str, ...]:
+    return event["type"], *[str(event["data"].get(name)) for name in SLOT.get(event["type"], ())]
 
 
 def last(events: Iterable[Event], type: str) -> Event | None:

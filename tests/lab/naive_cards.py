@@ -13,7 +13,9 @@ from tests.lab.naive_sales import share
 ONE = Decimal(1)
 CASES = ("violation.recorded.v1", "violation.confirmed.v1", "violation.dismissed.v1")
 COMPLAINTS = ("complaint.opened.v1", "complaint.resolved.v1")
-PRICE, DIVERSION = {"price", "price_floor", "underselling", "price_breach"}, {"diversion", "cross_region"}
+PRICE = {"price", "price_floor", "underselling", "price_breach"}
+DIVERSION = {"diversion", "cross_region", "cross_selling"}
+FEEDBACK = {"優": 100, "良": 80, "中": 60, "差": 0}
 
 #: Of a figure: so much, of so much; None where there is no whole, or nothing to say.
 Figure = tuple[Decimal, Decimal | None] | None
@@ -55,6 +57,52 @@ def pepsi_shanghai(book: Book) -> tuple[Decimal | None, dict[str, Judged]]:
         return None, earned
     got = sum([earned[code][2] or ZERO for code in judged], ZERO)
     return share(Decimal(100), got, available).quantize(Decimal("0.01"), ROUND_HALF_EVEN), earned
+
+
+def secondary_quarterly(book: Book) -> tuple[dict[str, Judged], dict[str, tuple[Decimal, Decimal]]]:
+    """Of the quarterly card (domain.md §3.13, policy B): what needs no target; every deduction, cases and points."""
+    changed, placed = orders(book)
+    given = marks(book)
+    cases = dict(zip(("price", "region"), violations(book), strict=False))
+    cases |= {"complaints": complaints(book), "payment": payments(book) or 0}
+    deducted = {
+        code: (Decimal(number), Decimal(min(6, each * number)))
+        for (code, number), each in zip(cases.items(), (3, 3, 3, 2), strict=True)
+        if number
+    }
+    earned = {
+        "order_changes": rate(changed, placed),
+        "feedback": by_hand(FEEDBACK.get(given.get("feedback", "")), 10),
+        "direct": by_hand(given.get("direct"), 5),
+    }
+    return earned, deducted
+
+
+def rate(changed: Decimal, placed: int) -> Judged:
+    """Up to 6 in a hundred 10 points, up to 18 8, up to 30 6, else nothing."""
+    if not placed:
+        return NOT_JUDGED
+    reached = share(changed, ONE, Decimal(placed))
+    points = next((p for most, p in (("0.06", 10), ("0.18", 8), ("0.30", 6)) if reached <= Decimal(most)), 0)
+    return changed, Decimal(placed), Decimal(points)
+
+
+def by_hand(given: Any, points: int) -> Judged:
+    """So many of a hundred, as a person said."""
+    if given is None:
+        return NOT_JUDGED
+    part = Decimal(given)
+    return part, Decimal(100), share(Decimal(points), part, Decimal(100))
+
+
+def marks(book: Book) -> dict[str, Any]:
+    """What persons gave for the period, by criterion: a grade, or a value."""
+    found = {}
+    for event in [event for events in book.documents("assessment.input.v1") for event in events]:
+        data = event["data"]
+        if tuple([when(data["period"][end]).date() for end in ("from", "to")]) == book.period:
+            found[data["criterion"]] = data.get("grade") or data.get("value")
+    return found
 
 
 NOT_JUDGED: Judged = (None, None, None)
@@ -103,10 +151,13 @@ def violations(book: Book) -> tuple[int, int, int]:
 
 
 def accused(book: Book) -> bool:
-    """Whether there is a case that is neither confirmed nor dismissed, or a complaint."""
-    cases = [last(events, CASES[0]) for events in book.documents(*CASES)]
-    opened_ = [last(events, COMPLAINTS[0]) for events in book.documents(*COMPLAINTS)]
-    return any(one is not None and book.covers(when(one["time"]).date()) for one in (*cases, *opened_))
+    """Whether there is a case that was not dismissed, or a complaint."""
+    said = [last(events, COMPLAINTS[0]) for events in book.documents(*COMPLAINTS)]
+    for events in book.documents(*CASES):
+        recorded, confirmed, dismissed = [last(events, type) for type in CASES]
+        if dismissed is None or (confirmed and when(dismissed["time"]) <= when(confirmed["time"])):
+            said.append(recorded or confirmed)
+    return any(one is not None and book.covers(when(one["time"]).date()) for one in said)
 
 
 def complaints(book: Book) -> int:

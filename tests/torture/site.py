@@ -113,7 +113,9 @@ class Site:
     def folded(self) -> int:
         """How far the furthest projection is."""
         try:
-            if self._read is None:  # kept: to connect at every look would take what it looks at from its processor
+            if (
+                self._read is None
+            ):  # kept: to connect at every look would take what it looks at from its processor
                 self._read = Database(self.database, read_only=True)
             return max((position.sequence for position in self._read.positions()), default=0)
         except QudaoError:

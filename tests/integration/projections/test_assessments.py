@@ -155,6 +155,20 @@ def test_an_order_is_judged_by_what_had_arrived_at_the_instant(told: Book) -> No
     assert closed.criteria[0].earned == D(0)
 
 
+def test_a_rest_that_came_late_does_not_count_before_it_came(told: Book) -> None:
+    """As `otif_orders` says of the same instant: half of the order had come, in time."""
+    told.say(published("ours", {"criteria": [RATIO]}, JANUARY))
+    placed, dispatched, received = delivered(1, late=False)
+    told.say(placed.replace(b'"quantity": "1"', b'"quantity": "2"'), dispatched, received)
+    told.say(delivered(2, late=False)[0])  # of which nothing came at all
+    rest = {"delivery": "L1", "receipt": "R2", "lines": [{"sku": "COLA", "accepted": "1"}]}
+    told.say(body("delivery.received.v1", dealer="D1", order="O1", arrived=MIDDAY + 3 * DAY, **rest))
+
+    [before], [after] = cards(told, MIDDAY + 2 * DAY), cards(told, MIDDAY + 3 * DAY)
+
+    assert [(c.part, c.whole) for c in (*before.criteria, *after.criteria)] == [(1, 2), (0, 2)]
+
+
 def test_deliveries_are_judged_by_the_companys_own_rule_where_it_has_one(told: Book) -> None:
     told.say(published("ours", {"criteria": [RATIO]}, JANUARY))
     told.say(*delivered(1, late=False), *delivered(2, late=True), delivered(3, late=False)[0])

@@ -10,9 +10,10 @@ import pytest
 from golden import FOLDER, NAMES, golden, subject_of
 
 from domain import event_types
-from domain.catalogue import FAMILIES, unknown_members
+from domain.catalogue import FAMILIES
 from domain.envelope import Attachment, Payload
 from domain.event_types import CATALOGUE
+from domain.flaws import unknown_members
 
 
 @pytest.mark.parametrize("name", NAMES)

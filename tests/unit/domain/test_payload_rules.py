@@ -8,8 +8,9 @@ import msgspec
 import pytest
 from golden import NAMES, changed, golden
 
-from domain.catalogue import Reason, Rejected
+from domain.catalogue import Rejected
 from domain.event_types import CATALOGUE
+from domain.flaws import Reason
 
 
 def refused(raw: dict[str, Any]) -> tuple[Reason, ...]:
