@@ -13,18 +13,10 @@ from golden import NAMES, changed, golden, subject_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.catalogue import (
-    BODY_BYTES_MAX,
-    TYPES,
-    Catalogue,
-    Reason,
-    Rejected,
-    Upcaster,
-    fact,
-    unknown_members,
-)
+from domain.catalogue import BODY_BYTES_MAX, TYPES, Catalogue, Rejected, Upcaster, fact
 from domain.envelope import Payload, Recorded
 from domain.event_types import CATALOGUE
+from domain.flaws import Reason, unknown_members
 from domain.identifiers import ID_BYTES_MAX, Id, flaw
 from domain.orders import OrderHeld, OrderPlaced
 
