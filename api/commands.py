@@ -16,13 +16,13 @@ from msgspec import Struct
 from api import bodies
 from api.answers import JSON
 from api.asking import Freshness, now
-from api.bearing import EVENTS
 from api.index import Index
 from api.link import Link
 from api.moment import Moment
 from api.problems import AnyRequest, Decision, Problem
 from api.query import Query
 from api.reading import Opened, reached
+from api.stage0 import EVENTS
 from api.unfolding import Bearing, Unfolding
 from api.views import Reader, View, token
 from domain.assessment import (

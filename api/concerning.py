@@ -12,9 +12,11 @@ import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
-from api.bearing import EVENTS, among, events_naming, locations_of
+from api.bearing import LOCATION
+from api.stage0 import EVENTS, accepted_by, among, kept, naming
 from api.views import Reader
 from domain.catalogue import Catalogue
+from domain.identifiers import digest
 
 Concern = Literal["own", "scope", "names"]
 
@@ -23,16 +25,15 @@ NARROWING = frozenset({"dealer", "dealers", "location", "to_location"})
 
 
 class Concerning(Struct, frozen=True):
-    """Under which names a dealer's history is in the index, where, and which of it others published."""
+    """Where a dealer's history is in the index, which of it others published, and the dealer's places."""
 
-    names: frozenset[str]
     where: sa.ColumnElement[bool]
-    naming: frozenset[int]
-    namers: frozenset[str]
+    others: frozenset[int]
+    places: frozenset[str]
 
     def why(self, dealer: str, sequence: int) -> Concern:
         """Why a message is in the history: `dealer` is its own."""
-        if sequence in self.naming:
+        if sequence in self.others:
             return "names"
         return "own" if dealer else "scope"
 
@@ -40,18 +41,29 @@ class Concerning(Struct, frozen=True):
 def concerning(reader: Reader, catalogue: Catalogue, dealer: str, known: int) -> Concerning:
     """The messages up to a sequence that concern a dealer."""
     column = EVENTS.c
-    names = frozenset({dealer, *locations_of(reader, [dealer], known)})
-    others = sa.and_(column.sequence <= known, column.dealer.not_in([dealer, ""]))
-    said = sa.select(column.sequence, column.dealer).where(others, events_naming(names))
-    naming = dict(tuple(row) for row in reader.connection.execute(said))
-    left_out = list(_left_out(reader, catalogue, names, known))
+    places = frozenset({dealer, *registered(reader, dealer, known)})
+    others = sa.select(column.sequence).where(column.dealer.not_in([dealer, ""]), naming(places))
+    named = frozenset(reader.connection.execute(others.where(column.sequence <= known)).scalars())
+    left_out = list(_left_out(reader, catalogue, places, known))
     general = sa.and_(column.dealer == "", column.kind != "", sa.not_(among(reader, left_out)))
-    concerned = sa.or_(column.dealer == dealer, general, among(reader, sorted(naming)))
-    where = sa.and_(column.sequence <= known, concerned)
-    return Concerning(names, where, frozenset(naming), frozenset(naming.values()))
+    concerned = sa.or_(column.dealer == dealer, general, among(reader, named))
+    return Concerning(sa.and_(column.sequence <= known, concerned), named, places)
 
 
-def _left_out(reader: Reader, catalogue: Catalogue, names: frozenset[str], known: int) -> Iterator[int]:
+def registered(reader: Reader, dealer: str, known: int) -> list[str]:
+    """The places that stand registered as a dealer's own at a sequence."""
+    column = EVENTS.c
+    where = (accepted_by(known), column.dealer == dealer, column.kind == LOCATION)
+    documents = reader.connection.execute(sa.select(column.document).where(*where).distinct()).scalars().all()
+    digests = {digest(LOCATION, dealer, name): name for name in documents}
+    return sorted(
+        digests[where]
+        for where, (statements,) in kept(reader, "documents", digests, "statements").items()
+        if any(said <= known and not sum(t <= known for t in toggles) % 2 for said, *toggles in statements)
+    )
+
+
+def _left_out(reader: Reader, catalogue: Catalogue, places: frozenset[str], known: int) -> Iterator[int]:
     """Messages of nobody about documents that only ever were about other dealers, and their voids."""
     column = EVENTS.c
     scoped = [name for name, entry in catalogue.types.items() if _scoped(entry.payload)]
@@ -60,7 +72,7 @@ def _left_out(reader: Reader, catalogue: Catalogue, names: frozenset[str], known
     inside: dict[tuple[str, str], bool] = {}
     for kind, document, body in reader.connection.execute(said):
         narrowed = _narrowed(body)
-        within = not narrowed or bool(names & narrowed)
+        within = not narrowed or bool(places & narrowed)
         inside[kind, document] = inside.get((kind, document), False) or within
     others = {document for document, within in inside.items() if not within}
     gone: set[int] = set()

@@ -7,8 +7,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from api.bearing import kept
 from api.past import Replaying, recorded_events
+from api.stage0 import kept
 from api.views import Reader
 from domain.corrections import EventVoided
 from domain.envelope import Payload, Recorded
@@ -44,11 +44,11 @@ def _links(
     replaying: Replaying, reader: Reader, events: Sequence[Event], known: int
 ) -> Iterator[tuple[int, int]]:
     said = [event for event in events if not isinstance(event.data, EventVoided)]
-    documents = kept(reader, "documents", "statements", {digest(*document_key(e)) for e in said})
+    documents = kept(reader, "documents", {digest(*document_key(e)) for e in said}, "statements")
     statements = [[one[0] for one in held if one[0] <= known] for (held,) in documents.values()]
     names = {e.sequence: digest(e.event.source, e.event.id) for e in events}
     named = {e.sequence: digest(e.data.source, e.data.id) for e in events if isinstance(e.data, EventVoided)}
-    holders = kept(reader, "identities", "sequence, voids", {*names.values(), *named.values()})
+    holders = kept(reader, "identities", {*names.values(), *named.values()}, "sequence", "voids")
     voids = [n for e in events for n in holders.get(names[e.sequence], (0, ()))[1]]
     targets = [holders[where][0] for where in named.values() if where in holders]
     sequences = {n for held in statements if len(held) > 1 for n in held}

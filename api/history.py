@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from msgspec import Raw, Struct
 
 from api import cursor
-from api.bearing import EVENTS, Scope, TooManyError, serves_index
+from api.bearing import Folded, TooManyError, Whose, bearing
 from api.concerning import Concern, Concerning, concerning
 from api.corrections import Corrections, corrections
 from api.explaining import Difference, changes_of
@@ -21,18 +21,16 @@ from api.problems import FieldProblem
 from api.query import Query
 from api.reading import Opened
 from api.selecting import conditions
+from api.stage0 import EVENTS, REJECTIONS, serves_index
 from api.views import Reader, View
 from domain.calendar import microseconds
 from infra.past import Past, Touched
-from infra.positions import INDEX
 from infra.tables import codec_of
-from projections.events import EventRow, Rejection
+from projections.events import EventRow
 from projections.rows import TABLES
 
 ORDER = "sequence"
-HOMES = ("dealer", "location")  # the keys by which a row is a dealer's
 _EVENT = codec_of(EventRow)
-_REJECTIONS = sa.table("rejections", *[sa.column(name) for name in Rejection.__struct_fields__])
 
 
 class Changed(Struct, frozen=True):
@@ -48,7 +46,7 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
 
     Its clocks: `effective` is when it happened, `recorded` when the log took it, `time` what its publisher claims.
     `concern` says why it is here: the dealer's own, of nobody and with the dealer in its scope, or of another dealer
-    and naming this one. `of` is the sequence of the first holder of its identity, where it is a duplicate or a
+    and naming this one or a place of its. `of` is the sequence of the first holder of its identity, where it is a duplicate or a
     conflict. `changed` is null where more events bear on the dealer than are folded for one answer.
     """
 
@@ -135,7 +133,7 @@ def _stored(row: EventRow) -> tuple[int, int]:
 
 def _there(reader: Reader, dealer: str, concerned: Concerning, known: int) -> bool:
     own = sa.select(EVENTS.c.sequence).where(EVENTS.c.dealer == dealer, EVENTS.c.sequence <= known).limit(1)
-    return bool(concerned.naming) or reader.connection.execute(own).first() is not None
+    return bool(concerned.others) or reader.connection.execute(own).first() is not None
 
 
 def _page(
@@ -187,7 +185,7 @@ def _entry(
 
 
 def _reasons(reader: Reader, sequences: Sequence[int]) -> dict[int, tuple[FieldProblem, ...]]:
-    column = _REJECTIONS.c
+    column = REJECTIONS.c
     found = {}
     for begin in range(0, len(sequences), 1000):
         wanted = column.sequence.in_(sequences[begin : begin + 1000])
@@ -216,11 +214,8 @@ def _changed(
     wanted, found = set(sequences), {}
     past = Past(list(replaying.projections.values()), query.valid_at)
     try:
-        names, scope = (
-            frozenset({INDEX, *replaying.projections}),
-            Scope(frozenset({dealer, *concerned.namers})),
-        )
-        for event in replaying.events_of(reader, scope, names, known):
+        folded = Folded(list(replaying.projections.values()), odd=True)
+        for event in bearing(replaying.index(reader, known), folded, Whose(frozenset({dealer}))):
             if event.sequence > sequences[-1]:
                 break
             if event.sequence not in wanted:
@@ -228,7 +223,7 @@ def _changed(
                 continue
             past.write()
             past.take(event)
-            found[event.sequence] = tuple(_of_dealer(past.write(), concerned.names))
+            found[event.sequence] = tuple(_of_dealer(past.write(), dealer, concerned.places))
     except TooManyError:
         return None
     finally:
@@ -236,12 +231,12 @@ def _changed(
     return found
 
 
-def _of_dealer(touched: Iterable[Touched], names: frozenset[str]) -> Iterator[Changed]:
+def _of_dealer(touched: Iterable[Touched], dealer: str, places: frozenset[str]) -> Iterator[Changed]:
     """The rows of the dealer among those that were touched: of others' rows only a part was folded."""
     for one in touched:
         entry, columns = TABLES[one.row], codec_of(one.row).columns
         key = dict(zip(entry.key, one.key, strict=True))
-        if names.isdisjoint([key.get(name) for name in HOMES]):
+        if key.get("dealer") != dealer and key.get("location") not in places:
             continue
         fields = [field_of(column) for column in columns]
         own, rest = fields[: len(key)], fields[len(key) :]

@@ -13,19 +13,21 @@ from litestar.handlers import HTTPRouteHandler, get
 
 from api.answers import HTML, JSON, NDJSON, answer, chosen
 from api.asking import Freshness, now, read_key
-from api.bearing import EVENTS, EVENTS_MAX, locations_of
+from api.bearing import EVENTS_MAX
+from api.concerning import registered
 from api.history import History, read_history
 from api.history_page import Figures, history_page
 from api.problems import AnyRequest, Problem
 from api.query import PARAMETERS, Query, parameters, read_query
 from api.reading import Opened, Page, read_page
+from api.stage0 import EVENTS
 from api.views import View
 
 #: What a history is asked with beside fields of events.
 HISTORY_PARAMETERS = [name for name in PARAMETERS if name not in ("sort", "sum", "by", "compare", "under")]
 #: Fields of events, and ways to ask views, that a history does not take.
 LEFT_OUT = ("sort", "sum", "by", "compare", "dealer", "body")
-#: The figures at the end of the file: view, the field that is the dealer, and what is added up.
+#: The figures at the end of the file: view, the field that is the dealer or its places, and what is added up.
 FIGURES: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("dealers", "dealer", {}),
     ("dealer_sales", "dealer", {"sum": "ordered_net,dispatched_net,accepted_net,returned_net,invoiced_net"}),
@@ -89,10 +91,10 @@ def _figures(
 ) -> list[Figures]:
     found = []
     with opened.reader() as reader:
-        places = sorted(locations_of(reader, [dealer], known) - {dealer})
+        places = [dealer, *(place for place in registered(reader, dealer, known) if place != dealer)]
     for name, field, more in FIGURES:
         view = views[name]
-        whose = [(field, one) for one in (dealer, *(places if field == "location" else ()))]
+        whose = [(field, place) for place in places] if field == "location" else [(field, dealer)]
         asked = read_query(view, [*whose, ("limit", str(ROWS_MAX)), *more.items()])
         asked = msgspec.structs.replace(asked, valid_at=query.valid_at, known_at=query.known_at)
         page: Page = read_page(opened, view, asked, now())

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from api.problems import FieldProblem, Problem
 from api.reading import Opened
+from api.stage0 import EVENTS, REJECTIONS
 from api.views import Reader
 from domain.calendar import from_microseconds
 from domain.errors import QudaoError
@@ -19,15 +20,13 @@ from domain.identifiers import digest
 from infra.database import LIVE, STOPPED, Sql
 from infra.positions import INDEX
 from infra.tables import codec_of
-from projections.events import EventRow, Rejection
+from projections.events import EventRow
 
 log = logging.getLogger("qudao.api")
 
 Identity = tuple[str, str]
 MESSAGES_MAX = 1000
 
-_EVENTS = sa.table("events", *[sa.column(name) for name in EventRow.__struct_fields__])
-_REJECTIONS = sa.table("rejections", *[sa.column(name) for name in Rejection.__struct_fields__])
 _EVENT = codec_of(EventRow)
 
 
@@ -82,13 +81,13 @@ class Index:
         """One message's row, the reasons why it was not taken, and how far the index is."""
         with self._opened.reader() as reader:
             reached = _index(reader)[1]
-            rows = reader.connection.execute(sa.select(_EVENTS).where(_EVENTS.c.sequence == sequence)).all()
+            rows = reader.connection.execute(sa.select(EVENTS).where(EVENTS.c.sequence == sequence)).all()
             if not rows:
                 return None, (), reached
             row = _EVENT.read(rows[0])
             assert isinstance(row, EventRow)
             reasons = reader.connection.execute(
-                sa.select(_REJECTIONS.c.reasons).where(_REJECTIONS.c.sequence == sequence)
+                sa.select(REJECTIONS.c.reasons).where(REJECTIONS.c.sequence == sequence)
             ).scalar()
         return row, _reasons(reasons), reached
 
@@ -119,7 +118,7 @@ def _held(reader: Reader, wanted: Mapping[int, Identity]) -> dict[Identity, Held
 
 
 def _taken(reader: Reader, holder: Held, visible: int) -> list[Arrival]:
-    column = _EVENTS.c
+    column = EVENTS.c
     repeats = sa.and_(
         column.dealer == holder.dealer, column.status == "duplicate", column.of == holder.sequence
     )
@@ -135,7 +134,7 @@ def _taken(reader: Reader, holder: Held, visible: int) -> list[Arrival]:
 
 
 def _refused(reader: Reader, identity: Identity, visible: int) -> Sequence[Arrival]:
-    column = _REJECTIONS.c
+    column = REJECTIONS.c
     found = reader.connection.execute(
         sa.select(column.sequence, column.code, column.recorded, column.of, column.reasons)
         .where(column.source == identity[0], column.id == identity[1])

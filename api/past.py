@@ -1,4 +1,4 @@
-"""Questions about another time: which events bear on one, and the moment that they make."""
+"""Questions about another time: how much was known, and the moment that the events bearing on one make."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from datetime import datetime
 import sqlalchemy as sa
 from msgspec import Struct
 
-from api.bearing import EVENTS, SAID, BearingEvents, Scope, TooManyError, accepted_by, serves_index
+from api.bearing import Folded, Index, TooManyError, Whose, bearing
 from api.problems import Problem
 from api.query import Query
+from api.stage0 import EVENTS, SAID, accepted_by, serves_index
 from api.views import Reader, View
 from domain.calendar import from_microseconds, microseconds
 from domain.catalogue import Catalogue
@@ -54,44 +55,35 @@ class Replaying(Struct, frozen=True):
         known = known_sequence(reader, query.known_at)
         if view.computed is None:
             begun(reader, query.valid_at, known)
-        # A computed view reckons what was true from all that is known; a stored one is what was stated by then.
-        past = Past(
-            [self.projections[name] for name in sorted(names - {INDEX})],
-            query.valid_at if view.computed is None else None,
+        folded = Folded(
+            [self.projections[name] for name in sorted(names - {INDEX})], view.across, odd=INDEX in names
         )
+        # A computed view reckons what was true from all that is known; a stored one is what was stated by then.
+        past = Past(folded.projections, query.valid_at if view.computed is None else None)
         there = Reader(past.connection, [Position(name, "past", LIVE, known) for name in names])
         try:
-            yield past, self.events(reader, view, query, names, known), there
+            yield past, self._events(reader, view, query, folded, known), there
         finally:
             past.close()
 
-    def events(
-        self, reader: Reader, view: View, query: Query, names: frozenset[str], known: int
+    def _events(
+        self, reader: Reader, view: View, query: Query, folded: Folded, known: int
     ) -> Iterator[Recorded[Payload]]:
-        """The accepted events up to a sequence that bear on a question, in order.
-
-        Raises a cannot_be_answered problem where they are too many.
-        """
+        """Raises a cannot_be_answered problem where they are too many."""
         fewer = " or ".join(name for name in ("dealer", "location") if name in view.fields) or "less"
         made = f"make the moment: qudao replay --known-at {known} --into sqlite:///past.db"
+        index = self.index(reader, known, query.without)
         try:
-            yield from self.events_of(reader, Scope.of(query), names, known, query.without)
+            yield from bearing(index, folded, Whose.of(query))
         except TooManyError as error:
             reason = f"{error}: name {fewer}, or {made}"
             raise Problem("cannot_be_answered", reason, [(_past_by(query), reason)]) from None
 
-    def events_of(
-        self, reader: Reader, scope: Scope, names: frozenset[str], known: int, without: Sequence[int] = ()
-    ) -> Iterator[Recorded[Payload]]:
-        """The accepted events up to a sequence that these projections fold into the rows of a scope, in order.
-
-        Raises TooManyError.
-        """
-        projections = [self.projections[name] for name in sorted(names - {INDEX})]
-        left_out = frozenset(_accepted(reader.connection, accepted_by(known), without) if without else ())
-        for row in BearingEvents(reader, projections, scope, known).rows(odd=INDEX in names):
-            if row.sequence not in left_out:
-                yield self.read(*row)
+    def index(self, reader: Reader, known: int, without: Sequence[int] = ()) -> Index:
+        """The events up to a sequence, but for some, each of which must be an accepted one."""
+        if without:
+            _refuse_unknown(reader.connection, accepted_by(known), without)
+        return Index(reader, known, frozenset(without), self.read)
 
     def read(self, sequence: int, recorded_us: int, family: str, dealer: str, body: str) -> Recorded[Payload]:
         """An accepted event, from its row."""
@@ -146,16 +138,15 @@ def _past_by(query: Query) -> str:
     return "without" if query.without else "valid_at"
 
 
-def _accepted(
+def _refuse_unknown(
     connection: sa.Connection, taken: sa.ColumnElement[bool], sequences: Sequence[int]
-) -> Sequence[int]:
-    """These sequences; raises a bad_parameter problem where one of them is no accepted event."""
+) -> None:
+    """Raise a bad_parameter problem where one of the sequences is no accepted event's."""
     column = EVENTS.c
     found = connection.execute(sa.select(column.sequence).where(taken, column.sequence.in_(sequences)))
     if missing := sorted(set(sequences) - {sequence for (sequence,) in found}):
         reason = f"no event is accepted at {', '.join(map(str, missing))}, as far as it is known"
         raise Problem("bad_parameter", reason, [("without", reason)])
-    return sequences
 
 
 def recorded_at(reader: Reader, sequence: int) -> datetime:

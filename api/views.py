@@ -59,6 +59,9 @@ class View(Struct, frozen=True):
     tree: frozenset[str] = (
         frozenset()
     )  # where it can be asked `under` a territory: whose positions that brings in
+    across: frozenset[str] = (
+        frozenset()
+    )  # kinds of document that bear on rows of other dealers than their own
     coarser: View | None = None  # the same figures under fewer keys
 
     @property
@@ -144,4 +147,5 @@ def _view(name: str, rows: list[type[Row]], owners: frozenset[str], computed: Co
         source=sa.table(name, *[sa.column(field) for field in fields]),
         computed=computed,
         period=entry.period if ranged else "",
+        across=frozenset().union(*[TABLES[row].across for row in rows]),
     )

@@ -38,11 +38,6 @@ class EventType(Struct, frozen=True):
     effective: Effective
     has_dealer: bool
 
-    @property
-    def of_nobody(self) -> bool:
-        """Whether such an event can be published for no dealer."""
-        return not self.has_dealer or not _field(self.payload, "dealer").required
-
 
 class Rejected(Exception):
     """The bytes are not a valid event. `code` is `invalid` or `not_understood`."""
@@ -104,10 +99,6 @@ def fact(
         return payload
 
     return enter
-
-
-def _field(struct: type[Struct], name: str) -> msgspec.structs.FieldInfo:
-    return next(field for field in msgspec.structs.fields(struct) if field.name == name)
 
 
 def _attribute(payload: type[Payload], wire: str) -> str:

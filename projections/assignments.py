@@ -100,6 +100,7 @@ class TerritoryFlag(Flag):
         " WHERE a.dealer < b.dealer AND a.exclusive AND b.exclusive AND a.skus = b.skus"
         " AND a.categories = b.categories AND a.from_day < b.to_day AND b.from_day < a.to_day"
     ),
+    across=("territory_assignment",),
 )
 class TerritoryOverlap(Row):
     """Two dealers who hold one territory exclusively, for the same products, on the same days."""

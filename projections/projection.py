@@ -29,7 +29,7 @@ class Projection(Struct, frozen=True):
     `kinds` are the kinds of document it folds. `keys` announces rows the fold will touch, so that they are
     loaded in bulk; `further` announces, in waves, those whose keys stand in the rows of the wave before. What both
     forget is loaded singly. `modules` names the code its version is made from. `naming` are those of its kinds
-    whose documents bear only on the rows of their own dealer, and of the dealers and places that they name.
+    whose documents, beside their own dealer's rows, bear on those of whom and what they name, and not on anybody's.
     """
 
     name: str

@@ -38,6 +38,9 @@ class Table(Struct, frozen=True):
     sql: str = ""  # what a row type without a table selects from other views; nothing where it is computed
     coarser: str = ""  # a view with the same figures under fewer keys, for sums that name none of the others
     period: str = ""  # the day or instant that ranges of time are asked by
+    across: frozenset[str] = (
+        frozenset()
+    )  # kinds of document that bear on rows of other dealers than their own
 
 
 TABLES: dict[type[Row], Table] = {}
@@ -78,7 +81,13 @@ def table(
 
 
 def view(
-    name: str, *, key: tuple[str, ...], sql: str = "", coarser: str = "", period: str = ""
+    name: str,
+    *,
+    key: tuple[str, ...],
+    sql: str = "",
+    coarser: str = "",
+    period: str = "",
+    across: tuple[str, ...] = (),
 ) -> Callable[[type[R]], type[R]]:
     """Name a row type that has no table: it selects from other views in `sql`, or it is computed.
 
@@ -88,7 +97,8 @@ def view(
     def enter(row: type[R]) -> type[R]:
         if row.__struct_fields__[: len(key)] != key:
             raise ValueError(f"{row.__name__}: the key {key} must be its first fields")
-        TABLES[row] = Table(name, row, key, "shared", (), 0, "", name, sql, coarser, _period(row, period))
+        ranged, kinds = _period(row, period), frozenset(across)
+        TABLES[row] = Table(name, row, key, "shared", (), 0, "", name, sql, coarser, ranged, kinds)
         return row
 
     return enter

@@ -103,6 +103,28 @@ def test_a_history_has_what_happened_at_the_dealers_own_places(databases: Databa
     assert re.findall("<td[^>]*>(D1-STORE|D2)<", page.partition("stock levels")[2]) == ["D1-STORE"]
 
 
+def test_a_place_that_was_registered_by_mistake_opens_nothing_of_others(databases: Databases) -> None:
+    """And one that bears the id of another dealer opens that dealer's stock alone."""
+    where = databases.new()
+    fold(
+        where,
+        log(
+            [
+                body("location.registered.v1", id="wrong", location="WH", kind="store", dealer="D1"),
+                voided("wrong", family="plans"),
+                order("O1", "D2", ship_to={"id": "WH"}),
+                body("location.registered.v1", location="D2", kind="store", dealer="D1"),
+                order("O2", "D2", seller="D1"),
+            ]
+        ),
+    )
+    with site(where) as client:
+        items = client.get("/dealers/D1/history").json()["items"]
+
+    assert [one["sequence"] for one in items] == [1, 2, 4, 5]
+    assert {change["view"] for change in items[-1]["changed"]} == {"stock_levels"}
+
+
 def test_a_history_is_filtered_by_what_events_have(asked: TestClient[Litestar]) -> None:
     def sequences(query: str) -> list[int]:
         return [one["sequence"] for one in asked.get(f"/dealers/D1/history?{query}").json()["items"]]

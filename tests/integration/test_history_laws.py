@@ -13,13 +13,13 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from api.bearing import EVENTS as EVENTS_TABLE
 from api.diffing import diff
 from api.history import History, HistoryEntry, read_history
 from api.history_answers import read_question
 from api.problems import Problem
 from api.query import read_query
 from api.reading import Opened, read_page, shown
+from api.stage0 import EVENTS as EVENTS_TABLE
 from api.views import View, views_of
 from domain.catalogue import Rejected
 from domain.identifiers import escape
