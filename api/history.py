@@ -46,8 +46,8 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
 
     Its clocks: `effective` is when it happened, `recorded` when the log took it, `time` what its publisher claims.
     `concern` says why it is here: the dealer's own, of nobody and with the dealer in its scope, or of another dealer
-    and naming this one or a place of its. `of` is the sequence of the first holder of its identity, where it is a duplicate or a
-    conflict. `changed` is null where more events bear on the dealer than are folded for one answer.
+    and naming this one or a place of its. `of` is the sequence of the first holder of its identity, where it is a
+    duplicate or a conflict. `changed` is null where more events bear on the dealer than are folded for one answer.
     """
 
     sequence: int

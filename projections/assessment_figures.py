@@ -86,24 +86,26 @@ def _by_built_in_rule(
         due = order.due is not None and order.due <= at and (order.moved is None or order.moved <= at)
         if due and judge(order.course, BUILT_IN[DEFAULT], at).overdue:
             yield order.dealer, 0, 1
-    for order in _still_moving(tables, window, at, of):
-        if order.day is not None and window[1] <= order.day < window[2]:
-            then = judge(course_at(order.course, at), BUILT_IN[DEFAULT], at)
-            on_time = int(then.outcome == "on_time") - int(order.outcome == "on_time")
-            seen = int(then.outcome in outcomes or then.overdue) - int(order.outcome in outcomes)
-            yield order.dealer, on_time, seen
+    for order in _moved_later(tables, window, at, of):
+        then = judge(course_at(order.course, at), BUILT_IN[DEFAULT], at)
+        on_time = int(then.outcome == "on_time") - int(order.outcome == "on_time")
+        seen = int(then.outcome in outcomes or then.overdue) - int(order.outcome in outcomes)
+        yield order.dealer, on_time, seen
 
 
-def _still_moving(
+def _moved_later(
     tables: Tables, window: Window, at: datetime, of: Mapping[str, Sequence[Any]]
 ) -> Iterator[Fulfilment]:
-    """Orders whose window was open at an instant, and those of a closed one of which something moved after it."""
+    """Orders of which something left or arrived after an instant: before it they were judged without."""
     _, first, last = window
-    after = at + timedelta.resolution
-    yield from tables.select(Fulfilment, ("due", after, at + timedelta(days=3)), **of)
+    today = max(first, at.date() - timedelta(days=2))  # in any offset
+    if today < last:
+        for order in tables.select(Fulfilment, ("day", today, last), **of):
+            if order.moved is not None and order.moved > at:
+                yield order
     late: dict[str, list[str]] = {}
-    for move in tables.select(LateMove, ("moved", after, FAR), **of):
-        if move.day is not None and first <= move.day < last and move.due is not None and move.due <= at:
+    for move in tables.select(LateMove, ("moved", at + timedelta.resolution, FAR), **of):
+        if move.day is not None and first <= move.day < min(today, last):
             late.setdefault(move.dealer, []).append(move.order)
     for dealer, orders in late.items():
         yield from tables.select(Fulfilment, dealer=[dealer], order=orders)
