@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,7 @@ from domain.errors import QudaoError
 from domain.identifiers import digest
 from domain.orders import OrderPlaced
 from domain.plans import LocationRegistered, TargetSet
+from projections.documents import Document
 from projections.projection import Projection
 from projections.replay import Replay
 from projections.rows import MemoryRows
@@ -34,7 +35,7 @@ VOID, DEALER, ORDER, DELIVERY, LOCATION, TARGET = [
     for one in (EventVoided, DealerMerged, OrderPlaced, DeliveryDispatched, LocationRegistered, TargetSet)
 ]
 
-Document = tuple[str, str, str]  # kind, dealer, id
+DocumentKey = tuple[str, str, str]  # kind, dealer, id
 
 
 class TooManyError(QudaoError):
@@ -113,11 +114,11 @@ class Index(Struct, frozen=True, dict=True):
     def dealers(self, *where: sa.ColumnElement[bool]) -> set[str]:
         return {dealer for (dealer,) in self.few(sa.select(EVENTS.c.dealer).where(*where).distinct())}
 
-    def documents(self, *where: sa.ColumnElement[bool]) -> set[Document]:
+    def documents(self, *where: sa.ColumnElement[bool]) -> set[DocumentKey]:
         columns = [EVENTS.c[name] for name in ("kind", "dealer", "document")]
         return {tuple(row) for row in self.few(sa.select(*columns).where(*where).distinct())}
 
-    def statements(self, documents: Iterable[Document]) -> set[int]:
+    def statements(self, documents: Iterable[DocumentKey]) -> set[int]:
         """Everything that was ever said of documents."""
         held = kept(self.reader, "documents", {digest(*one) for one in documents}, "statements")
         return {sequence for (statements,) in held.values() for sequence, *_ in statements}
@@ -243,23 +244,26 @@ def _a_delivery(index: Index) -> set[int]:
 
     The first of which something stands that was loaded; where there is none, nothing.
     """
-    column, reached = EVENTS.c, 0
+    column, reached, limit = EVENTS.c, 0, 1
     said = sa.select(column.sequence, column.dealer, column.document)
-    said = said.where(index.taken, column.type == DISPATCHED).order_by(column.sequence).limit(AT_ONCE)
-    while some := index.reader.connection.execute(said.where(column.sequence > reached)).fetchall():
-        for document in {(DELIVERY, dealer, name): None for _, dealer, name in some}:
-            sequences = index.with_voids(index.statements([document]))
-            if _loads(index.at(sequences)):
-                return sequences
-        reached = some[-1].sequence
+    said = said.where(index.taken, column.type == DISPATCHED).order_by(column.sequence)
+    while some := index.reader.connection.execute(
+        said.where(column.sequence > reached).limit(limit)
+    ).fetchall():
+        documents = [(DELIVERY, dealer, name) for _, dealer, name in some]
+        for document in _loaded(index.at(index.with_voids(index.statements(documents)))):
+            return index.with_voids(index.statements([document]))
+        reached, limit = some[-1].sequence, AT_ONCE  # the first nearly always
     return set()
 
 
-def _loads(said: Iterable[Recorded[Payload]]) -> bool:
-    """Whether the document of a delivery, after all that was said of it, has left with something."""
-    replay, after = Replay(MemoryRows()), None
+def _loaded(said: Iterable[Recorded[Payload]]) -> Iterator[DocumentKey]:
+    """The deliveries that, after all that was said of them, have left with something."""
+    replay, after = Replay(MemoryRows()), dict[DocumentKey, Document | None]()
     for event in said:
         if (change := replay.take(event)) is not None:
-            after = change.after
-    sent = after.one(DeliveryDispatched) if after is not None else None
-    return sent is not None and any(line.quantity for line in sent.data.lines)
+            after[change.document.key] = change.after
+    for document, state in after.items():
+        sent = state.one(DeliveryDispatched) if state is not None else None
+        if sent is not None and any(line.quantity for line in sent.data.lines):
+            yield document

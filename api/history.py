@@ -223,7 +223,10 @@ def _changed(
                 continue
             past.write()
             past.take(event)
-            found[event.sequence] = tuple(_of_dealer(past.write(), dealer, concerned.places))
+            changes = _of_dealer(past.write(), dealer, concerned.places)
+            found[event.sequence] = tuple(
+                sorted(changes, key=lambda c: (c.view, [*map(str, c.key.values())]))
+            )
     except TooManyError:
         return None
     finally:

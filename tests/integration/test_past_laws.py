@@ -145,7 +145,14 @@ STORIES = {
     ),
     "a sale is a delivery where anything was ever delivered": (
         *("targets", "dealer", "D1"),
-        [TARGET, dispatched("L1", "D2", ("COLA", 0)), order("O1", "D1"), dispatched("L2", "D2", ("COLA", 7))],
+        [
+            TARGET,
+            dispatched("L0", "D2", id="l0"),
+            voided("l0", dealer="D2", family="deliveries"),
+            dispatched("L1", "D2", ("COLA", 0)),
+            order("O1", "D1"),
+            dispatched("L2", "D2", ("COLA", 7)),
+        ],
     ),
     "a sale is an order where nothing was": (
         *("targets", "dealer", "D1"),
