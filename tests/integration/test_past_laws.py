@@ -72,7 +72,7 @@ def test_what_is_asked_of_a_dealer_or_a_place_is_folded_from_all_that_bears_on_i
         for view in VIEWS.values()
         for by, names in (("dealer", DEALERS), ("location", PLACES))
         if view.explained and by in view.fields
-    ]
+    ][seed::2]  # the two channels together are asked everything
     for view, whose in asked:
         assert _asked(opened, view, whose, last) == _asked(opened, view, whose), (view.name, whose)
     questions = [
