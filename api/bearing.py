@@ -203,9 +203,7 @@ def _of_others(
     while names:
         new = index.documents(others, naming(names)) - found
         found |= new
-        names = {
-            name for kind, _, name in new if kind == TARGET
-        }  # what it is broken down into counts in its row
+        names = {name for kind, _, name in new if kind == TARGET}  # its row sums what names it as a parent
     return index.statements(found)
 
 
@@ -220,10 +218,10 @@ def _voided(index: Index, own: sa.ColumnElement[bool]) -> set[int]:
 def _staying(index: Index, dealers: Collection[str], kinds: Collection[str]) -> set[int]:
     """What is said of dealers that the asked ones were merged into: mergers are told of those that stay."""
     column = EVENTS.c
-    remaining = index.dealers(column.type == MERGED, naming(dealers)) if DEALER in kinds else set()
-    return (
-        index.sequences(column.dealer.in_(sorted(remaining)), column.kind == DEALER) if remaining else set()
-    )
+    if DEALER not in kinds:
+        return set()
+    remaining = index.dealers(column.type == MERGED, naming(dealers))
+    return index.sequences(column.dealer.in_(sorted(remaining)), column.kind == DEALER)
 
 
 def _delivered_for(
@@ -234,9 +232,7 @@ def _delivered_for(
     if not {ORDER, DELIVERY} <= set(kinds):
         return set()
     ordering = index.dealers(column.kind == ORDER, naming(places)) - set(dealers)
-    return (
-        index.sequences(column.dealer.in_(sorted(ordering)), column.kind == DELIVERY) if ordering else set()
-    )
+    return index.sequences(column.dealer.in_(sorted(ordering)), column.kind == DELIVERY)
 
 
 def _a_delivery(index: Index) -> set[int]:
@@ -247,9 +243,8 @@ def _a_delivery(index: Index) -> set[int]:
     column, reached, limit = EVENTS.c, 0, 1
     said = sa.select(column.sequence, column.dealer, column.document)
     said = said.where(index.taken, column.type == DISPATCHED).order_by(column.sequence)
-    while some := index.reader.connection.execute(
-        said.where(column.sequence > reached).limit(limit)
-    ).fetchall():
+    run = index.reader.connection.execute
+    while some := run(said.where(column.sequence > reached).limit(limit)).fetchall():
         documents = [(DELIVERY, dealer, name) for _, dealer, name in some]
         for document in _loaded(index.at(index.with_voids(index.statements(documents)))):
             return index.with_voids(index.statements([document]))
