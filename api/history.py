@@ -118,7 +118,7 @@ def read_history(
             if row.status == "accepted"
         ]
         links = corrections(opened.replaying, reader, events, known)
-        changed = _changed(opened.replaying, reader, dealer, concerned, query, known, sequences)
+        changed = _changed(opened.replaying, reader, dealer, concerned, query, sequences)
         reasons = _reasons(reader, [row.sequence for row in found if row.status != "accepted"])
         items = [_entry(row, concerned, links, reasons, changed) for row in found]
         [position] = [p for p in reader.positions if serves_index(p)]
@@ -202,7 +202,6 @@ def _changed(
     dealer: str,
     concerned: Concerning,
     query: Query,
-    known: int,
     sequences: Sequence[int],
 ) -> dict[int, tuple[Changed, ...]] | None:
     """What the events of a page changed: one fold of all that bear on the dealer, up to the last of them.
@@ -212,21 +211,18 @@ def _changed(
     if not sequences:
         return {}
     wanted, found = set(sequences), {}
-    past = Past(list(replaying.projections.values()), query.valid_at)
+    folded = Folded(list(replaying.projections.values()), odd=True)
+    index, whose = replaying.index(reader, sequences[-1]), Whose(frozenset({dealer}))
+    past = Past(folded.projections, query.valid_at)
     try:
-        folded = Folded(list(replaying.projections.values()), odd=True)
-        for event in bearing(replaying.index(reader, known), folded, Whose(frozenset({dealer}))):
-            if event.sequence > sequences[-1]:
-                break
+        for event in bearing(index, folded, whose):
             if event.sequence not in wanted:
                 past.take(event)
                 continue
             past.write()
             past.take(event)
             changes = _of_dealer(past.write(), dealer, concerned.places)
-            found[event.sequence] = tuple(
-                sorted(changes, key=lambda c: (c.view, [*map(str, c.key.values())]))
-            )
+            found[event.sequence] = tuple(sorted(changes, key=lambda c: (c.view, *map(str, c.key.values()))))
     except TooManyError:
         return None
     finally:
