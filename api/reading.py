@@ -114,9 +114,16 @@ class Opened:
 
     def _away(self, error: sa.exc.DBAPIError) -> Exception:
         said = str(error.orig)
-        if "no such table" in said or "UndefinedTable" in type(error.orig).__name__:
+        kind = type(error.orig).__name__
+        if "no such table" in said or "UndefinedTable" in kind:
             return Problem(
                 "not_built", "the projector has not built this yet: start it, or ask again shortly"
+            )
+        if "no such column" in said or "UndefinedColumn" in kind:
+            return Problem(
+                "not_built",
+                "what serves was built by another program, which did not know all of this: ask again when the "
+                "projector of this one has built it beside",
             )
         if isinstance(error, sa.exc.OperationalError):
             return Problem("database_away", f"the database does not answer: {said.splitlines()[0]}")

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from litestar import Litestar
@@ -29,7 +30,7 @@ from infra.positions import INDEX, insert_position
 from projections.projection import Computed, Projection
 from projections.registry import PROJECTIONS
 from projections.rows import TABLES, Row, table
-from tests.lab.databases import Databases, Where
+from tests.lab.databases import Databases, Where, address
 from tests.lab.events import HOUR, NOON, counted, dispatched, log, moved, order, received
 from tests.lab.folding import database_on, store
 from tests.lab.site import checked, fold, site
@@ -385,6 +386,23 @@ def test_a_view_nobody_has_built_yet_says_so(database: Where) -> None:
 
     assert response.status_code == 503
     assert response.json()["type"] == "/problems/not_built"
+
+
+def test_a_view_that_another_program_built_without_a_field_says_so(databases: Databases) -> None:
+    where = databases.new()
+    fold(where, log([order()]))
+    engine = sa.create_engine(address(where))
+    with engine.begin() as connection:
+        cascade = " CASCADE" if engine.dialect.name == "postgresql" else ""
+        connection.exec_driver_sql(f"DROP VIEW orders{cascade}")
+        connection.exec_driver_sql("CREATE VIEW orders AS SELECT 'D1' AS dealer, 'O1' AS \"order\"")
+    engine.dispose()
+    with site(where) as client:
+        response = client.get("/orders")
+
+    assert response.status_code == 503
+    assert response.json()["type"] == "/problems/not_built"
+    assert "another program" in response.json()["detail"]
 
 
 # other times
