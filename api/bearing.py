@@ -22,7 +22,7 @@ from domain.errors import QudaoError
 from domain.identifiers import digest
 from domain.orders import OrderPlaced
 from domain.plans import LocationRegistered, TargetSet
-from projections.documents import Document
+from projections.documents import Document, document_key
 from projections.projection import Projection
 from projections.replay import Replay
 from projections.rows import MemoryRows
@@ -96,6 +96,7 @@ class Index(Struct, frozen=True, dict=True):
     known: int
     without: frozenset[int]
     read: Callable[..., Recorded[Payload]]
+    most: int = 0  # of its events that may bear on anything; 0: so many as are folded for one answer
 
     @cached_property
     def taken(self) -> sa.ColumnElement[bool]:
@@ -103,8 +104,9 @@ class Index(Struct, frozen=True, dict=True):
 
     def few(self, statement: sa.Select[Any]) -> Sequence[Any]:
         """All rows of a statement about them. Raises TooManyError."""
-        found = self.reader.connection.execute(statement.where(self.taken).limit(EVENTS_MAX + 1)).fetchall()
-        if len(found) > EVENTS_MAX:
+        most = self.most or EVENTS_MAX
+        found = self.reader.connection.execute(statement.where(self.taken).limit(most + 1)).fetchall()
+        if len(found) > most:
             raise TooManyError
         return found
 
@@ -155,8 +157,10 @@ def bearing(index: Index, folded: Folded, whose: Whose) -> list[Recorded[Payload
         else:
             places, kinds = dealers | ever_registered(index, dealers), folded.naming
         found = _of_nobody(index, folded.general) | _of_kinds(index, folded.across)
-        found |= _of_others(index, dealers, places, kinds) | _voided(index, own)
-        found |= _staying(index, dealers, folded.kinds) | _delivered_for(index, dealers, places, kinds)
+        found |= of_others(index, dealers, places, kinds | (folded.kinds & {DEALER}))
+        # A dealer's place may bear the id of another dealer, whose own documents are about it without naming it.
+        alike = column.kind.in_(sorted(kinds)), column.dealer.in_(sorted(places - dealers))
+        found |= index.statements(index.documents(*alike))
         found |= _a_delivery(index) if DELIVERY in folded.kinds else set()
         where = sa.or_(
             own if folded.odd else sa.and_(own, where), among(index.reader, index.with_voids(found))
@@ -189,17 +193,25 @@ def _of_kinds(index: Index, kinds: Collection[str]) -> set[int]:
     return index.sequences(EVENTS.c.type.in_(types)) if types else set()
 
 
-def _of_others(
+def of_others(
     index: Index, dealers: Collection[str], places: Collection[str], kinds: Collection[str]
 ) -> set[int]:
-    """Documents of others, and of nobody, of which a statement names one of the places, or a target found so.
+    """What others, or nobody, said that bears on dealers or on places: whole documents, of these kinds."""
+    found = _naming(index, dealers, places, kinds) | _voided(index, dealers)
+    if DEALER in kinds:
+        found |= _staying(index, dealers)
+    if {ORDER, DELIVERY} <= set(kinds):
+        found |= _delivered_for(index, dealers, places)
+    return index.with_voids(found)
 
-    A dealer's place may bear the id of another dealer, whose own documents are about it without naming it.
-    """
+
+def _naming(
+    index: Index, dealers: Collection[str], places: Collection[str], kinds: Collection[str]
+) -> set[int]:
+    """Documents of which a statement names one of the places, or a target found so."""
     column = EVENTS.c
     others = sa.and_(column.kind.in_(sorted(kinds)), column.dealer.not_in(sorted(dealers)))
-    found = index.documents(others, column.dealer.in_(sorted(set(places) - set(dealers))))
-    names: Collection[str] = places
+    found, names = set[DocumentKey](), places
     while names:
         new = index.documents(others, naming(names)) - found
         found |= new
@@ -207,32 +219,38 @@ def _of_others(
     return index.statements(found)
 
 
-def _voided(index: Index, own: sa.ColumnElement[bool]) -> set[int]:
-    """Events of others that voids of the dealers name: it is flagged that those withdraw what is not theirs."""
-    bodies = index.few(sa.select(EVENTS.c.body).where(own, EVENTS.c.kind == VOID))
+def _voided(index: Index, dealers: Collection[str]) -> set[int]:
+    """Events that voids of the dealers name: where they are others', it is flagged."""
+    where = (EVENTS.c.dealer.in_(sorted(dealers)), EVENTS.c.kind == VOID)
+    bodies = index.few(sa.select(EVENTS.c.body).where(*where))
     named = [msgspec.json.decode(body)["data"] for (body,) in bodies]
     digests = {digest(data["source"], data["id"]) for data in named}
     return {sequence for (sequence,) in kept(index.reader, "identities", digests, "sequence").values()}
 
 
-def _staying(index: Index, dealers: Collection[str], kinds: Collection[str]) -> set[int]:
+def _staying(index: Index, dealers: Collection[str]) -> set[int]:
     """What is said of dealers that the asked ones were merged into: mergers are told of those that stay."""
-    column = EVENTS.c
-    if DEALER not in kinds:
-        return set()
-    remaining = index.dealers(column.type == MERGED, naming(dealers))
-    return index.sequences(column.dealer.in_(sorted(remaining)), column.kind == DEALER)
+    remaining = index.dealers(EVENTS.c.type == MERGED, naming(dealers))
+    return index.sequences(EVENTS.c.dealer.in_(sorted(remaining)), EVENTS.c.kind == DEALER)
 
 
-def _delivered_for(
-    index: Index, dealers: Collection[str], places: Collection[str], kinds: Collection[str]
-) -> set[int]:
-    """What others deliver who ordered for one of the places: it takes off what is on order there, unnamed."""
+def _delivered_for(index: Index, dealers: Collection[str], places: Collection[str]) -> set[int]:
+    """What was delivered of orders that name one of the places: it takes off what is on order there, unnamed."""
     column = EVENTS.c
-    if not {ORDER, DELIVERY} <= set(kinds):
-        return set()
-    ordering = index.dealers(column.kind == ORDER, naming(places)) - set(dealers)
-    return index.sequences(column.dealer.in_(sorted(ordering)), column.kind == DELIVERY)
+    others = column.dealer.not_in(sorted(dealers))
+    orders = {
+        (dealer, name) for _, dealer, name in index.documents(column.kind == ORDER, naming(places), others)
+    }
+    ordering = sorted({dealer for dealer, _ in orders})
+    delivered = (
+        index.at(index.sequences(column.dealer.in_(ordering), column.kind == DELIVERY)) if ordering else []
+    )
+    of = {
+        document_key(event)
+        for event in delivered
+        if (event.dealer, getattr(event.data, "order", None)) in orders
+    }
+    return index.statements(of)
 
 
 def _a_delivery(index: Index) -> set[int]:

@@ -196,7 +196,12 @@ class Commands:
                     score=plain((row.score or ZERO) - (before.score or ZERO)),
                     moved=moved(before.criteria, row.criteria),
                 )
-                if fact.moved or fact.score:
+                same = (before.grade, before.deductions, before.version) == (
+                    row.grade,
+                    row.deductions,
+                    row.version,
+                )
+                if fact.moved or fact.score or not same:
                     late.append(fact)
                 if len(late) > LATE_MAX:
                     reason = f"more than {LATE_MAX} facts became known since: restate it up to here first"

@@ -5,6 +5,7 @@ A dealer is named by its own id and by those of the places that it registered.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -12,7 +13,8 @@ import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
-from api.bearing import LOCATION
+from api.bearing import LOCATION, of_others
+from api.past import Replaying
 from api.stage0 import EVENTS, accepted_by, among, kept, naming
 from api.views import Reader
 from domain.catalogue import Catalogue
@@ -38,13 +40,16 @@ class Concerning(Struct, frozen=True):
         return "own" if dealer else "scope"
 
 
-def concerning(reader: Reader, catalogue: Catalogue, dealer: str, known: int) -> Concerning:
+def concerning(replaying: Replaying, reader: Reader, dealer: str, known: int) -> Concerning:
     """The messages up to a sequence that concern a dealer."""
     column = EVENTS.c
     places = frozenset({dealer, *registered(reader, dealer, known)})
-    others = sa.select(column.sequence).where(column.dealer.not_in([dealer, ""]), naming(places))
-    named = frozenset(reader.connection.execute(others.where(column.sequence <= known)).scalars())
-    left_out = list(_left_out(reader, catalogue, places, known))
+    index = replaying.index(reader, known, most=sys.maxsize - 1)
+    kinds = {entry.document for entry in replaying.catalogue.types.values()}
+    bearing = among(reader, of_others(index, [dealer], places, kinds))
+    others = sa.select(column.sequence).where(column.dealer.not_in([dealer, ""]), column.sequence <= known)
+    named = frozenset(reader.connection.execute(others.where(sa.or_(naming(places), bearing))).scalars())
+    left_out = list(_left_out(reader, replaying.catalogue, places, known))
     general = sa.and_(column.dealer == "", column.kind != "", sa.not_(among(reader, left_out)))
     concerned = sa.or_(column.dealer == dealer, general, among(reader, named))
     return Concerning(sa.and_(column.sequence <= known, concerned), named, places)

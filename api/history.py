@@ -103,7 +103,7 @@ def read_history(
     with opened.reader() as reader:
         known = known_sequence(reader, query.known_at)
         begun(reader, query.valid_at, known)
-        concerned = concerning(reader, opened.replaying.catalogue, dealer, known)
+        concerned = concerning(opened.replaying, reader, dealer, known)
         if not _there(reader, dealer, concerned, known):
             return None
         found = _page(reader, view, concerned, query, limit, now)

@@ -79,11 +79,11 @@ class Replaying(Struct, frozen=True):
             reason = f"{error}: name {fewer}, or {made}"
             raise Problem("cannot_be_answered", reason, [(_past_by(query), reason)]) from None
 
-    def index(self, reader: Reader, known: int, without: Sequence[int] = ()) -> Index:
+    def index(self, reader: Reader, known: int, without: Sequence[int] = (), most: int = 0) -> Index:
         """The events up to a sequence, but for some, each of which must be an accepted one."""
         if without:
             _refuse_unknown(reader.connection, accepted_by(known), without)
-        return Index(reader, known, frozenset(without), self.read)
+        return Index(reader, known, frozenset(without), self.read, most)
 
     def read(self, sequence: int, recorded_us: int, family: str, dealer: str, body: str) -> Recorded[Payload]:
         """An accepted event, from its row."""

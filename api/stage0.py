@@ -17,6 +17,7 @@ from projections.events import EventName, EventRow, Rejection
 EVENTS = sa.table("events", *[sa.column(name) for name in EventRow.__struct_fields__])
 EVENT_NAMES = sa.table("event_names", *[sa.column(name) for name in EventName.__struct_fields__])
 REJECTIONS = sa.table("rejections", *[sa.column(name) for name in Rejection.__struct_fields__])
+AT_ONCE = 10_000  # digests in a statement
 #: What an accepted event is read from.
 SAID = sa.select(*[EVENTS.c[name] for name in ("sequence", "recorded", "family", "dealer", "body")])
 _EACH = {
@@ -48,11 +49,13 @@ def kept(reader: Reader, table: str, digests: Iterable[int], *fields: str) -> di
     """What the version that serves keeps under digests, in `identities` or `documents`; JSON is read."""
     [version] = [position.version for position in reader.positions if serves_index(position)]
     source = sa.table(f"{table}__{version}", *[sa.column(name) for name in ("digest", *fields)])
-    asked = sa.select(*[source.c[name] for name in ("digest", *fields)])
-    found = reader.connection.execute(asked.where(source.c.digest.in_(list(digests))))
+    asked, wanted = sa.select(*[source.c[name] for name in ("digest", *fields)]), list(digests)
     return {
         where: tuple([msgspec.json.decode(v or "[]") if isinstance(v, str) else v for v in values])
-        for where, *values in found
+        for begin in range(0, len(wanted), AT_ONCE)
+        for where, *values in reader.connection.execute(
+            asked.where(source.c.digest.in_(wanted[begin : begin + AT_ONCE]))
+        )
     }
 
 

@@ -71,6 +71,8 @@ class Bearing:
         self.reckoned = way is not None and (way.always or query.valid_at is not None)
         self._sources = _base(view.name)
         self._plain = not self.reckoned and not TABLES[view.row].sql
+        #: The names of the key, where a stored row may be summed anew from others as time passes.
+        self._due = view.key if way is not None and way.due else ()
 
     def on(self, touched: Sequence[Touched]) -> bool:
         """Whether any of them may."""
@@ -78,8 +80,15 @@ class Bearing:
             return any(_looked_at(read, one) for read in self.reads for one in touched)
         if self.reckoned:
             return bool(touched)
+        if self._due:
+            return any(self._beside(one) for one in touched)
         mine = [one for one in touched if TABLES[one.row].view in self._sources]
         return any(one.key == self.key for one in mine) if self._plain else bool(mine)
+
+    def _beside(self, touched: Touched) -> bool:
+        """Whether a row is of the same place and product, or of all products of the place."""
+        said = dict(zip(TABLES[touched.row].key, touched.key, strict=True))
+        return all(said.get(name, mine) in (mine, "") for name, mine in zip(self._due, self.key, strict=True))
 
 
 def _looked_at(read: Read, touched: Touched) -> bool:

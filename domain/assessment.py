@@ -243,12 +243,13 @@ def _same(old: Published, card: CardFilled) -> bool:
 
 def moved(before: Iterable[Judged], after: Iterable[Judged]) -> tuple[Moved, ...]:
     """How the criteria of one card differ; what is null counts as nothing, as in every explanation."""
-    held = {one.code: one for one in before}
+    held, now = [{one.code: one for one in judged} for judged in (before, after)]
     found = []
-    for new in after:
-        old = held.get(new.code, Judged(new.code, new.figure, new.points))
+    for code, some in {**now, **held}.items():  # a card that is gone has none
+        nothing = Judged(code, some.figure, some.points)
+        old, new = held.get(code, nothing), now.get(code, nothing)
         one = Moved(
-            code=new.code,
+            code=code,
             part=plain((new.part or ZERO) - (old.part or ZERO)),
             whole=plain((new.whole or ZERO) - (old.whole or ZERO)),
             earned=plain((new.earned or ZERO) - (old.earned or ZERO)),

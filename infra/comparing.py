@@ -91,6 +91,20 @@ def stored_rows(
         yield from map(tuple, part)
 
 
+def _before(one: Sequence[Any], other: Sequence[Any]) -> bool:
+    """Whether a key comes before another; SQLite keeps what does not fit a column as it is, and sorts it by kind."""
+    try:
+        return one < other  # type: ignore[operator, no-any-return]
+    except TypeError:
+        return [_by_kind(value) for value in one] < [_by_kind(value) for value in other]
+
+
+def _by_kind(value: Any) -> tuple[int, Any]:
+    if value is None:
+        return 0, 0
+    return (2, value) if isinstance(value, str) else (3, value) if isinstance(value, bytes) else (1, value)
+
+
 def compare_table(
     name: str,
     live: Iterator[tuple[Any, ...]],
@@ -103,13 +117,13 @@ def compare_table(
     found = Compared(name)
     left, right = next(live, None), next(refolded, None)
     while left is not None or right is not None:
-        if right is None or (left is not None and left[:width] < right[:width]):
+        if right is None or (left is not None and _before(left[:width], right[:width])):
             assert left is not None
             found.rows += 1
             found.extra += 1
             _note(differences, name, columns, left, None)
             left = next(live, None)
-        elif left is None or right[:width] < left[:width]:
+        elif left is None or _before(right[:width], left[:width]):
             found.missing += 1
             _note(differences, name, columns, None, right)
             right = next(refolded, None)

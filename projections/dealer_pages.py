@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
+from domain.calendar import EPOCH
 from domain.numbers import ZERO, Money, text
 from projections.assignments import Holding
 from projections.contracts import IN_FORCE, Contract, status_on
@@ -19,10 +20,12 @@ from projections.outlets import Location
 from projections.reps import RepHolding
 from projections.rows import Row, Tables, view
 from projections.sales_rows import DealerDay
+from projections.stock import StockLevel, levels_at
 
 R = TypeVar("R", bound=Row)
 Filters = Mapping[str, Sequence[Any]]
 MONTH_DAYS, YEAR_DAYS = 30, 365
+RESOLUTION = timedelta.resolution
 
 
 @view(
@@ -193,7 +196,7 @@ def dealers_at(tables: Tables, at: datetime, filters: Filters) -> Iterator[Deale
         if r.from_day <= day < r.to_day
     }
     contracts = _by_dealer(c for c in tables.select(Contract, **wanted) if status_on(c, day) == IN_FORCE)
-    sales, stock = _sales(tables, day, wanted), _stock(tables, wanted)
+    sales, stock = _sales(tables, day, wanted), _stock(tables, at, wanted)
     goals, cards = attained(tables, at, filters), last_cards(tables, at, filters)
     flags: dict[str, int] = dict(tables.sums(OpenFlags, ("dealer",), ("flags",), **wanted))
     for dealer in sorted({*states, *orders}):
@@ -292,13 +295,37 @@ def _sums(tables: Tables, day: date, count: int, wanted: Filters) -> dict[tuple[
     }
 
 
-def _stock(tables: Tables, wanted: Filters) -> dict[str, tuple[int, int]]:
+def _stock(tables: Tables, at: datetime, wanted: Filters) -> dict[str, tuple[int, int]]:
     """SKUs on hand and below zero, at the dealer's own name and at locations registered for it."""
-    owner = {at.location: at.dealer for at in tables.select(Location, **wanted) if at.dealer}
-    places = {"location": [*wanted["dealer"], *owner]} if wanted else {}
+    places: Filters = {}
+    if wanted:
+        own = {held.location for held in tables.select(Location, **wanted)}
+        places = {"location": sorted({*wanted["dealer"], *own})}
+    owner = {held.location: held.dealer for held in tables.select(Location, **places) if held.dealer}
+    counted = {row.location: (row.skus, row.negative) for row in tables.select(LocationStock, **places)}
+    due = {
+        level.location for level in tables.select(StockLevel, ("due_at", EPOCH, at + RESOLUTION), **places)
+    }
+    if due:
+        counted |= _counted(levels_at(tables, at, {"location": sorted(due)}))
     found: dict[str, tuple[int, int]] = {}
-    for row in tables.select(LocationStock, **places):
-        dealer = owner.get(row.location, row.location)
-        skus, negative = found.get(dealer, (0, 0))
-        found[dealer] = skus + row.skus, negative + row.negative
+    for location, (skus, negative) in counted.items():
+        dealer = owner.get(location, location)
+        before = found.get(dealer, (0, 0))
+        found[dealer] = before[0] + skus, before[1] + negative
     return found
+
+
+def _counted(levels: Iterable[StockLevel]) -> dict[str, tuple[int, int]]:
+    """How many SKUs a location has, and of how many less than nothing."""
+    held: dict[str, dict[str, Decimal]] = {}
+    for level in levels:
+        skus = held.setdefault(level.location, {})
+        skus[level.sku] = skus.get(level.sku, ZERO) + level.on_hand
+    return {
+        location: (
+            sum(on_hand > ZERO for on_hand in skus.values()),
+            sum(on_hand < ZERO for on_hand in skus.values()),
+        )
+        for location, skus in held.items()
+    }

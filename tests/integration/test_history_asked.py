@@ -125,6 +125,36 @@ def test_a_place_that_was_registered_by_mistake_opens_nothing_of_others(database
     assert {change["view"] for change in items[-1]["changed"]} == {"stock_levels"}
 
 
+def test_a_history_has_all_that_was_said_of_documents_that_name_the_dealer(databases: Databases) -> None:
+    """A withdrawal, a restatement and a delivery need not name it again."""
+    where = databases.new()
+    fold(
+        where,
+        log(
+            [
+                body("dealer.registered.v1", dealer="D1", name="某某商行"),
+                body("dealer.merged.v1", id="merged", dealer="D2", merged="D1"),
+                voided("merged", dealer="D2", family="dealers"),
+                moved("M1", "WH", "transfer", 5, to_location="D1", dealer="D2"),
+                moved("M1", "WH", "transfer", 5, to_location="S9", dealer="D2"),
+                order("O1", "D2", ("COLA", 10), ship_to={"id": "D1"}),
+                dispatched("L1", "D2", ("COLA", 4), order="O1"),
+                dispatched("L2", "D2", ("COLA", 4)),
+            ]
+        ),
+    )
+    with site(where) as client:
+        items = client.get("/dealers/D1/history").json()["items"]
+        [level] = client.get("/stock_levels?location=D1").json()["items"]
+
+    assert [one["sequence"] for one in items] == [1, 2, 3, 4, 5, 6, 7]
+    ends = {}
+    for change in [change for one in items for change in one["changed"]]:
+        ends |= {(change["view"], name): field["after"] for name, field in change["fields"].items()}
+    assert ends["dealer_states", "status"] == "registered"
+    assert (ends["stock_levels", "on_hand"], ends["stock_levels", "on_order"]) == ("0", level["on_order"])
+
+
 def test_a_history_is_filtered_by_what_events_have(asked: TestClient[Litestar]) -> None:
     def sequences(query: str) -> list[int]:
         return [one["sequence"] for one in asked.get(f"/dealers/D1/history?{query}").json()["items"]]

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.bearing import Whose
+from api.explaining import explain
 from api.problems import Problem
 from api.query import read_query
 from api.reading import Opened, read_page, shown
@@ -178,6 +179,19 @@ def test_what_bears_on_a_question_without_naming_whom_is_folded_too(
 
     assert live
     assert known == live
+
+
+def test_an_explanation_counts_what_waited_for_its_time(scratch_of_all: Scratch) -> None:
+    """The second move leaves the stored row as it was: it is summed anew where somebody asks."""
+    said = [moved(f"M{n}", "WH", "in", n, time=NOON + n * timedelta(days=10)) for n in (1, 2)]
+    opened = opened_on(scratch_of_all.new(), log(said))
+    query = read_query(VIEWS["stock_levels"], [], one_row=True)
+    found = explain(opened, VIEWS["stock_levels"], ("WH", "COLA", ""), query, LATER)
+    opened.close()
+
+    assert found is not None
+    assert found.row["on_hand"] == "3"
+    assert [effect.changes["on_hand"].difference for effect in found.effects] == ["1", "2"]
 
 
 def _asked(opened: Opened, view: View, *said: tuple[str, str]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import pytest
 from projections.dealer_pages import Dealer, TerritorySpan, dealers_at
 from tests.lab.book import Book, book
 from tests.lab.databases import Where
-from tests.lab.events import body
+from tests.lab.events import body, moved
 
 D = Decimal
 CHINA = timezone(timedelta(hours=8))
@@ -132,3 +132,26 @@ def test_territories_over_time_begin_with_master_data_and_end_where_they_are_sai
         TerritorySpan("S", date(2026, 5, 1), date(2026, 6, 1)),
     )
     assert row.territory == "S"
+
+
+def test_stock_is_its_owners_whoever_is_asked_for(told: Book) -> None:
+    """A place may bear the id of a dealer, and be registered as another's."""
+    told.say(
+        registered(),
+        body("dealer.registered.v1", dealer="D2", name="另一商行", time=APRIL),
+        body("location.registered.v1", location="D1", kind="store", dealer="D2", time=APRIL),
+        moved("M1", "D1", "in", 10, time=APRIL),
+    )
+    listed = {row.dealer: row.stock_skus for row in told.ask(dealers_at, MID_MAY)}
+    alone = [told.ask(dealers_at, MID_MAY, dealer=[dealer])[0].stock_skus for dealer in ("D1", "D2")]
+
+    assert listed == {"D1": 0, "D2": 1}
+    assert alone == [0, 1]
+
+
+def test_stock_that_waited_counts_when_its_time_has_come(told: Book) -> None:
+    told.say(registered(), moved("M1", "D1", "in", 10, time=APRIL), moved("M2", "D1", "out", 12, time=JULY))
+
+    before, after = page(told), page(told, JULY)
+
+    assert [(row.stock_skus, row.stock_negative) for row in (before, after)] == [(1, 0), (0, 1)]
