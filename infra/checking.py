@@ -14,7 +14,7 @@ from domain.catalogue import Catalogue
 from domain.errors import QudaoError
 from infra.comparing import Columns, Compared, Difference, columns_of, compare_table, stored_rows
 from infra.connection import Connection
-from infra.database import LIVE, STOPPED, Database, Position, physical, quoted
+from infra.database import LIVE, STOPPED, Database, Position, definitions, physical, quoted
 from infra.decisions import accepted_gaps
 from infra.documents import ROWS
 from infra.engine import Engine
@@ -23,7 +23,7 @@ from infra.reader import Reader
 from infra.stream import stream_state
 from infra.tables import SQLITE
 from projections.projection import Projection
-from projections.rows import Row
+from projections.rows import TABLES, Row
 
 #: Tables of stage 0 that are no row types.
 INTERNAL = {"identities": ("digest", "sequence", "voids"), "documents": ("digest", "statements")}
@@ -130,8 +130,37 @@ def _compare(
             refolded = stored_rows(beside, engine.database.dialect, right, columns)
             report.tables.append(compare_table(name, rows, refolded, columns, report.differences))
             progress("compared", number, len(pairs))
+    if live.dialect == SQLITE and not not_compared:  # PostgreSQL does not keep the words of a definition
+        for name, is_, should in _views(connection, engine, positions, projections):
+            report.tables.append(Compared(name, changed=1))
+            report.differences.append(Difference(name, (), "definition", is_, should))
     report.equal = not not_compared and not any(table.different for table in report.tables)
     return report
+
+
+def _views(
+    connection: sa.Connection,
+    engine: Engine,
+    positions: Sequence[Position],
+    projections: Sequence[Projection],
+) -> Iterator[tuple[str, str, str]]:
+    """The names people ask for that are not what they should be: name, definition, and what it should be."""
+    owner = dict.fromkeys(ROWS, INDEX) | {row: p.name for p in projections for row in p.rows}
+    serving = {p.projection: p.version for p in positions if p.status in (LIVE, STOPPED)}
+    tables = [(row, physical(row, serving[owner[row]])) for row, _ in engine.live_tables()]
+    joined = [row for projection in projections for row in projection.views if TABLES[row].sql]
+    found = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'view'")
+    there: dict[str, str] = dict(tuple(row) for row in found)
+    for name, definition in definitions(tables, joined):
+        is_, should = there.get(name, ""), f"CREATE VIEW {definition}"
+        if _parts(is_) != _parts(should):
+            yield name, is_, should
+
+
+def _parts(definition: str) -> tuple[str, list[str]]:
+    """A definition without the order of the tables that are put together in it, which rebuilds change."""
+    head, _, selects = definition.partition(" AS ")
+    return head, sorted(selects.split(" UNION ALL "))
 
 
 _Pair = tuple[str, str, str, Columns]
