@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import socket
 
 from domain.errors import QudaoError
+
+#: From, up to: ports that no common system gives to outgoing connections.
+QUIET = 10_000, 32_000
 
 
 class PortError(QudaoError):
@@ -27,8 +31,12 @@ def refuse_taken(host: str, port: int) -> None:
 
 
 def free_port(host: str = "127.0.0.1", wanted: int = 0) -> int:
-    """The wanted port where it can be listened on, else any that can."""
-    for port in (wanted, 0) if wanted else (0,):
+    """The wanted port where it can be listened on, else any that can.
+
+    Not of those that outgoing connections are given, one of which could take it before it is listened on.
+    """
+    drawn = [random.randrange(*QUIET) for _ in range(20)]
+    for port in (wanted, *drawn, 0) if wanted else (*drawn, 0):
         try:
             with _socket(host) as probe:
                 probe.bind((host, port))

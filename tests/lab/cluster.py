@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import signal
 import subprocess
 import time
@@ -13,7 +12,7 @@ from typing import Self
 
 from infra.monitoring import asked_of
 from infra.nats_server import find_binary
-from infra.ports import PortError, refuse_taken
+from infra.ports import free_port
 
 #: As the page for operators has it.
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operating.md"
@@ -25,22 +24,13 @@ lame_duck_grace_period: "1s"
 NAMES = ("n1", "n2", "n3")
 
 
-def _port() -> int:
-    """A free port that no outgoing connection is given: a server that dials one not yet up could take its port."""
-    while True:
-        with contextlib.suppress(PortError):
-            port = random.randrange(10_000, 32_000)
-            refuse_taken("127.0.0.1", port)
-            return port
-
-
 class Node:
     """One server of the cluster, which may be killed and started again where it was."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.folder = folder / name
-        self.port, self.monitor, self.route = _port(), _port(), _port()
+        self.port, self.monitor, self.route = free_port(), free_port(), free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
