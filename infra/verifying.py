@@ -49,7 +49,6 @@ async def verify(
     state = await stream_state(client)
     positions, gaps = _positions(database), await accepted_gaps(client)
     findings: list[Finding] = []
-    checked = [f"{p.projection} at {p.sequence:,}" for p in positions]
     wanted = {p.sequence for p in positions} | ({head.sequence} if head is not None else set())
     chain, links, last = START, dict[int, tuple[str, str]](), 0
     hole: int | None = None
@@ -62,17 +61,20 @@ async def verify(
     except LogHoleError as error:
         hole = error.expected
         findings.append(Finding(error.expected, str(error)))
-    wrong = [p for p in positions if not _holds(p, links.get(p.sequence), state.store_id)]
-    for position in wrong:
-        if hole is None or position.sequence < hole:
-            findings.append(Finding(position.sequence, _said(position, state.store_id, last, gaps)))
-    if database is not None and wrong and hole is None:
+    # What lies beyond a hole cannot be held to anything; what comes before it can.
+    reached = [p for p in positions if hole is None or p.sequence < hole]
+    checked = [f"{p.projection} at {p.sequence:,}" for p in reached]
+    wrong = [p for p in reached if not _holds(p, links.get(p.sequence), state.store_id)]
+    findings += [Finding(p.sequence, _said(p, state.store_id, last, gaps)) for p in wrong]
+    if database is not None and wrong:
         first = await _first_difference(client, database, catalogue, last)
         findings = [*([first] if first is not None else []), *findings]
-    if head is not None:
+    if head is not None and (hole is None or head.sequence < hole or head.store_id != state.store_id):
         checked.append(f"a head signed {head.signed_at.isoformat()} at {head.sequence:,}")
-        if (reason := _against(head, links.get(head.sequence), state.store_id, last)) and hole is None:
+        if reason := _against(head, links.get(head.sequence), state.store_id, last):
             findings.append(Finding(head.sequence, reason))
+    if hole is not None:
+        findings.sort(key=lambda finding: finding.sequence)
     return Verified(state.store_id, last, chain.hex(), tuple(checked), tuple(findings))
 
 

@@ -195,11 +195,17 @@ def test_a_bit_flipped_in_the_store_is_found(tmp_path: Path) -> None:
     content[len(content) // 2] ^= 1
     block.write_bytes(bytes(content))
 
+    other = sign(
+        log.store_id, 1, "ab" * 32, datetime(2026, 3, 1, tzinfo=UTC), read_key(tmp_path / "head.key")
+    )
     with NatsServer.start(folder) as server:
-        found = _verified(server.url, database)
+        found, held = _verified(server.url, database), _verified(server.url, database, other)
     database.close()
 
     assert found.findings
+    assert held.findings[0].sequence == 1  # before the hole, and told beside it
+    assert held.findings[1:] == found.findings
+    assert held.checked == (f"a head signed {other.signed_at.isoformat()} at 1",)
 
 
 def test_the_commands_say_it_in_a_line(tmp_path: Path) -> None:
