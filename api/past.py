@@ -33,8 +33,7 @@ class Replaying(Struct, frozen=True):
     @contextmanager
     def moment(self, reader: Reader, view: View, query: Query) -> Iterator[Reader]:
         """The moment a question is about: the live one, or one made of the events that bear on it."""
-        now = query.known_at is None and not query.without
-        if now and (query.valid_at is None or view.computed is not None):
+        if query.known_at is None and query.valid_at is None and not query.without:
             yield reader
             return
         with self.past(reader, view, query) as (past, events, there):
@@ -53,13 +52,11 @@ class Replaying(Struct, frozen=True):
             reason = f"{view.name} says what arrived and what became of it: there is nothing to fold again"
             raise Problem("cannot_be_answered", reason, [(_past_by(query), reason)])
         known = known_sequence(reader, query.known_at)
-        if view.computed is None:
-            begun(reader, query.valid_at, known)
+        begun(reader, query.valid_at, known)
         folded = Folded(
             [self.projections[name] for name in sorted(names - {INDEX})], view.across, odd=INDEX in names
         )
-        # A computed view reckons what was true from all that is known; a stored one is what was stated by then.
-        past = Past(folded.projections, query.valid_at if view.computed is None else None)
+        past = Past(folded.projections, query.valid_at)
         there = Reader(past.connection, [Position(name, "past", LIVE, known) for name in names])
         try:
             yield past, self._events(reader, view, query, folded, known), there

@@ -22,7 +22,7 @@ from api.tree import narrowed
 from api.views import Reader, View
 from domain.gaps import Gap
 from infra.database import LIVE, STOPPED, Database, DatabaseError, Position, driver_errors
-from infra.materialising import Moment, beside, moment_of
+from infra.materialising import Moment, moment_of
 from infra.tables import SQLITE
 
 
@@ -48,7 +48,6 @@ class Opened:
         self._database: Database | None = None
         self._moment: Moment | None = None
         self.gaps: tuple[Gap, ...] = ()  # of the log, that were passed; as they were when it was last read
-        self._beside: Database | None = None  # what was stated to be true by the instant of the moment
 
     @property
     def database(self) -> Database:
@@ -57,8 +56,6 @@ class Opened:
             try:
                 database = Database(self.url, read_only=True)
                 self._moment = moment_of(database)
-                if self._moment is not None and self._moment.valid_at is not None:
-                    self._beside = Database(beside(self.url), read_only=True)
                 self._database = database
             except driver_errors() as error:
                 raise DatabaseError(f"the database cannot be opened: {error}") from error
@@ -79,9 +76,9 @@ class Opened:
     def asked(self, view: View, query: Query) -> Iterator[Reader]:
         """The database as a question means it: now, or the moment that is made of the events that bear on it."""
         moment = self.moment()
-        plain = query.known_at is None and not query.without and view.computed is None
-        if moment is not None and self._beside is not None and plain and query.valid_at == moment.valid_at:
-            with self._read(self._beside) as reader:
+        its_own = moment is not None and query.valid_at == moment.valid_at
+        if its_own and query.known_at is None and not query.without:
+            with self.reader() as reader:
                 yield reader
             return
         with self.reader() as reader, self.replaying.moment(reader, view, query) as there:
@@ -90,11 +87,7 @@ class Opened:
     @contextmanager
     def reader(self) -> Iterator[Reader]:
         """One moment of the database."""
-        with self._read(self.database) as reader:
-            yield reader
-
-    @contextmanager
-    def _read(self, database: Database) -> Iterator[Reader]:
+        database = self.database
         try:
             with database.engine.connect() as connection:
                 if database.dialect == SQLITE:
@@ -130,9 +123,8 @@ class Opened:
         return error
 
     def close(self) -> None:
-        for database in (self._database, self._beside):
-            if database is not None:
-                database.close()
+        if self._database is not None:
+            self._database.close()
 
 
 def _positions(connection: sa.Connection) -> list[Position]:

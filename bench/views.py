@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter, time_ns
@@ -37,13 +37,14 @@ class Asked:
     def __init__(self, path: Path) -> None:
         self._views = views_of(PROJECTIONS, {INDEX: ROWS})
         self._opened = Opened(f"sqlite:///{path}", Replaying(CATALOGUE, {p.name: p for p in PROJECTIONS}))
+        self.now = datetime.now(UTC)  # the time of asking
 
     def answer(self, address: str) -> dict[str, Any]:
         """The rows and the cursor of an answer."""
         name, _, said = address.partition("?")
         view = self._views[name]
         query = read_query(view, parameters(said.encode()))
-        page = read_page(self._opened, view, query, datetime.now(UTC))
+        page = read_page(self._opened, view, query, self.now)
         return {"items": shown(page), "next": page.next}
 
     def seconds(self, address: str) -> float:
@@ -61,7 +62,7 @@ class Asked:
 
 
 class Year:
-    """The days that the events of a database speak of."""
+    """The days that the events of a database speak of; it is asked on the last of them."""
 
     def __init__(self, asked: Asked) -> None:
         [newest] = asked.answer("orders?sort=-day&limit=1")["items"]
@@ -69,7 +70,7 @@ class Year:
         self.end = self.last + timedelta(days=1)
         self.month = self.last.replace(day=1)
         self.quarter = f"{self.last.year}-Q{(self.last.month + 2) // 3}"
-        self.at = f"valid_at={self.last.isoformat()}T12:00:00Z"
+        asked.now = datetime.combine(self.last, time(12), UTC)
 
 
 def viewing(report: Report, path: Path, log: Log) -> None:
@@ -88,12 +89,12 @@ def viewing(report: Report, path: Path, log: Log) -> None:
 def _questions(year: Year) -> Iterator[tuple[str, str, int]]:
     over = f"from={FIRST_DAY}&to={year.end}"
     yield "sales of the year by territory", f"sales?sum=ordered_net&by=territory&{over}", SUM
-    yield "targets of a month, all", f"targets?from={year.month}&to={year.end}&limit=1000&{year.at}", WHOLE
-    yield "assessments of a quarter, all", f"assessments?period={year.quarter}&limit=1000&{year.at}", WHOLE
-    yield "dealers, all", f"dealers?limit=1000&{year.at}", WHOLE
+    yield "targets of a month, all", f"targets?from={year.month}&to={year.end}&limit=1000", WHOLE
+    yield "assessments of a quarter, all", f"assessments?period={year.quarter}&limit=1000", WHOLE
+    yield "dealers, all", "dealers?limit=1000", WHOLE
     yield "statements, a page of all", "statements?limit=100", WHOLE
-    yield "receivables, all", f"receivables?limit=1000&{year.at}", WHOLE
-    yield "promotions, all", f"promotions?limit=1000&{year.at}", WHOLE
+    yield "receivables, all", "receivables?limit=1000", WHOLE
+    yield "promotions, all", "promotions?limit=1000", WHOLE
     yield "otif of the year by carrier", "otif_orders?policy=otif-default&sum=on_time,late&by=carrier", WHOLE
 
 
@@ -136,7 +137,7 @@ def _facts(asked: Asked, year: Year) -> Iterator[tuple[str, dict[str, Any], str,
     yield (
         "a target told after its sales",
         _event("plans", "target.set.v1", target="BENCH", value="1000", to=end, **{"from": begin}, **plan),
-        f"targets?from={FIRST_DAY}&to={year.end}&limit=1000&{year.at}",
+        f"targets?from={FIRST_DAY}&to={year.end}&limit=1000",
         WHOLE,
     )
     yield (
@@ -152,7 +153,7 @@ def _facts(asked: Asked, year: Year) -> Iterator[tuple[str, dict[str, Any], str,
     yield (
         "a policy told after its quarter began",
         _event("plans", "policy.published.v1", policy="bench", **rule),
-        f"assessments?period={year.quarter}&limit=1000&{year.at}",
+        f"assessments?period={year.quarter}&limit=1000",
         WHOLE,
     )
     listed = {"sku": product["sku"], "name": product["name"], "base_uom": product["base_uom"] or "case"}

@@ -16,7 +16,7 @@ from domain.errors import QudaoError
 from domain.event_types import CATALOGUE
 from domain.plans import PolicyPublished
 from infra.jetstream import connect
-from infra.materialising import Moment, beside, materialise, sequence_at
+from infra.materialising import Moment, materialise, sequence_at
 from infra.settings import Settings
 from projections.registry import PROJECTIONS
 
@@ -51,8 +51,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Fold, and say how to ask; interrupted and asked again, it goes on where it was."""
     valid_at = _instant("--valid-at", arguments.valid_at)
-    if valid_at is not None:
-        beside(arguments.into)
     policies = [read_policy(path) for path in arguments.policy]
     moment = asyncio.run(_replay(settings, arguments.known_at, valid_at, policies, arguments.into))
     if arguments.json:

@@ -16,7 +16,7 @@ from domain.errors import QudaoError
 from domain.identifiers import Id
 from domain.numbers import ZERO, exact_fields, plain
 from domain.periods import Period, period_of
-from domain.scoring import Deducted, Judged
+from domain.scoring import NO_GRADE, Deducted, Judged
 from domain.texts import Code, Reference, Text
 
 LogSequence = Annotated[int, Meta(ge=0, description="A sequence of the log.")]
@@ -217,6 +217,8 @@ def _over(command: PublishAssessment, now: datetime) -> Period:
 def _card(command: PublishAssessment, old: Published | None, cards: Sequence[CardFilled]) -> CardFilled:
     wanted = old.policy if old is not None else command.policy
     found = [card for card in cards if card.ruling and wanted in (None, card.policy)]
+    if old is not None and not cards:  # all it was made of is withdrawn: that is what the restatement says
+        return CardFilled(old.policy, old.version, True, None, NO_GRADE, ZERO, (), ())
     if not found:
         there = ", ".join(card.policy for card in cards if card.ruling)
         raise RefusedError(

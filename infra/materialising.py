@@ -37,9 +37,9 @@ class MomentError(QudaoError):
 
 
 class Moment(Struct, frozen=True):
-    """What a database is of: known up to a sequence, asked for an instant (none: whenever it is asked).
+    """What a database is of: known up to a sequence, true by an instant (none: whenever it is asked).
 
-    `policies` were put in to be tried. With `valid_at` a second file beside has what was stated to be true by then.
+    `policies` were put in to be tried.
     """
 
     known_at: int
@@ -62,39 +62,20 @@ async def materialise(
     """
     state = await stream_state(client)
     log, gaps = Log(state.store_id, state.created), await accepted_gaps(client)
-    ways: list[tuple[str, datetime | None]] = [(into, None)]
-    if moment.valid_at is not None:
-        ways.append((beside(into), moment.valid_at))
-    for url, valid_at in ways:
-        database = Database(url)
+    database = Database(into)
+    try:
+        await asyncio.to_thread(_begin, database, moment)
+        engine = await asyncio.to_thread(
+            Engine, database, catalogue, projections, log, valid_at=moment.valid_at
+        )
+        engine.gaps = gaps
         try:
-            await asyncio.to_thread(_begin, database, moment)
-            engine = await asyncio.to_thread(_engine, database, catalogue, projections, log, valid_at)
-            engine.gaps = gaps
-            try:
-                await _fold(client, engine, moment.known_at, progress)
-                await asyncio.to_thread(_put, engine, policies)
-            finally:
-                await asyncio.to_thread(engine.close)
+            await _fold(client, engine, moment.known_at, progress)
+            await asyncio.to_thread(_put, engine, policies)
         finally:
-            database.close()
-
-
-def beside(url: str) -> str:
-    """The second file of a moment that is asked for an instant. Raises MomentError where there is no file."""
-    if not url.startswith("sqlite:///"):
-        raise MomentError(f"{url}: a moment with --valid-at takes two files: give sqlite:///FILE")
-    return f"{url}.valid"
-
-
-def _engine(
-    database: Database,
-    catalogue: Catalogue,
-    projections: Sequence[Projection],
-    log: Log,
-    valid_at: datetime | None,
-) -> Engine:
-    return Engine(database, catalogue, projections, log, valid_at=valid_at)
+            await asyncio.to_thread(engine.close)
+    finally:
+        database.close()
 
 
 async def _fold(client: Connection, engine: Engine, until: int, progress: Progress) -> None:

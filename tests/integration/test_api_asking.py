@@ -418,11 +418,10 @@ def test_a_group_of_sums_leads_to_its_rows(asked: TestClient[Litestar]) -> None:
 def test_a_view_without_a_table_has_pages_rows_and_sums(asked: TestClient[Litestar], spec: Any) -> None:
     page = checked(asked.get("/dealers?sort=-net"), spec, "/dealers")["items"]
     row = checked(asked.get("/dealers/D1"), spec, "/dealers/{dealer}")
-    then = asked.get(f"/dealers/D1?valid_at={quote((NOON + timedelta(hours=3)).isoformat())}").json()
     [total] = items(asked, "/dealers?sum=net")
 
     assert [one["dealer"] for one in page] == ["D1", "D3", "D2"]
-    assert (row["net"], row["visits"], then["visits"]) == ("1439", 48, 4)
+    assert (row["net"], row["visits"]) == ("1439", 48)
     assert total == {"count": 3, "net": "1589"}
     assert asked.get("/dealers/nobody").status_code == 404
 

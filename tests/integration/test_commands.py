@@ -6,14 +6,15 @@ import asyncio
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.lab.events import body
+from domain.scoring import NO_GRADE
+from tests.lab.events import body, voided
 from tests.lab.qudao import Site, eventually, up
 from tests.lab.site import app_on, served
 
@@ -119,6 +120,37 @@ def test_a_restatement_names_three_late_facts_and_what_each_moved(book: Site) ->
     old, new = sorted(published(book, "D2", second["sequence"]), key=lambda row: row["sequence"])
     assert (old["score"], old["superseded_by"]) == (first["decision"]["score"], new["assessment"])
     assert (new["supersedes"], new["superseded_by"]) == (old["assessment"], "")
+
+
+def test_a_restatement_says_that_nothing_is_left_where_all_was_withdrawn(book: Site) -> None:
+    alone = order("D12", 1)
+    told(book, alone)
+    _, first = publish(book, "D12")
+    withdrawn = told(book, voided(json.loads(alone)["id"], dealer="D12"))
+
+    status, second = publish(book, "D12", supersedes=first["decision"]["assessment"])
+
+    assert status == 201, second
+    decision = second["decision"]
+    assert (decision.get("score"), decision["grade"], decision["criteria"]) == (None, NO_GRADE, [])
+    assert [fact["sequence"] for fact in decision["because"]] == [withdrawn]
+    status, again = publish(book, "D12", supersedes=decision["assessment"])
+    assert (status, "nothing that became known since" in again["detail"]) == (409, True)
+
+
+def test_what_was_done_after_the_instant_of_a_card_does_not_restate_it(book: Site) -> None:
+    cancelled: dict[str, Any] = {"dealer": "D13", "order": "O2", "initiator": "dealer", "reason": "changed"}
+    assessed(book, "D13")
+    _, first = publish(book, "D13")
+    assessment = first["decision"]["assessment"]
+
+    told(book, body("order.cancelled.v1", **cancelled, time=datetime.now(UTC)))
+    status, refused = publish(book, "D13", supersedes=assessment)
+    told(book, body("order.cancelled.v1", **cancelled, time=day(9)))
+    _, restated = publish(book, "D13", supersedes=assessment)
+
+    assert (status, "nothing that became known since" in refused["detail"]) == (409, True)
+    assert [one["code"] for fact in restated["decision"]["because"] for one in fact["moved"]] == ["on_time"]
 
 
 def test_a_command_sent_again_has_no_second_effect(book: Site) -> None:

@@ -158,8 +158,7 @@ def agree(book: Book, dealer: str, known_at: int | None, valid_at: datetime | No
         for row in asked(book, "stock_levels", known_at, valid_at, location=dealer)
         if Decimal(row["on_hand"])
     }
-    # What was at a place is reckoned from all that is known, and not from what had been said by then.
-    assert there == stock(Known(book.valid, known_at or EVENTS, None), dealer, valid_at or LATER)
+    assert there == stock(known, dealer, valid_at or LATER), (dealer, known_at, valid_at)
     return len(mine) + len(reckoned) + len(by_hand) + len(there)
 
 
@@ -187,8 +186,7 @@ def card_agrees(
 ) -> bool:
     """Hold a dealer's cards to the reckoning; whether there was a score."""
     where = dealer, period, known_at, valid_at
-    # As stock is: from all that is known, by the instant.
-    known = Known(book.valid, known_at or EVENTS, None)
+    known = Known(book.valid, known_at or EVENTS, valid_at)
     by_hand = Cards(known, dealer, PERIODS[period], valid_at or LATER)
     score, earned = pepsi_shanghai(by_hand)
     some, deducted = secondary_quarterly(by_hand)

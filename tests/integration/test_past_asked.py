@@ -98,6 +98,16 @@ def test_before_the_book_begins_nothing_can_be_said_and_beyond_its_end_neither(y
         _asked(year.now, orders, ("dealer", year.dealers[0]), ("known_at", str(year.last + 1)))
 
 
+@pytest.mark.parametrize("clock", ["known_at", "valid_at"])
+@pytest.mark.parametrize("view", [v for v in VIEWS.values() if v.explained], ids=lambda view: view.name)
+def test_no_view_has_an_answer_for_before_the_book_begins(year: Year, view: View, clock: str) -> None:
+    with pytest.raises(Problem, match=r"the book (begins|speaks of nothing before)") as refused:
+        _asked(year.now, view, (clock, "1990-01-01T00:00:00Z"))
+
+    said = refused.value.document
+    assert (said.type, said.errors[0].field) == ("/problems/cannot_be_answered", clock)
+
+
 def test_an_instant_means_the_last_message_the_log_had_taken(year: Year) -> None:
     orders, dealer = VIEWS["orders"], ("dealer", year.dealers[1])
     instant = datetime.fromtimestamp(RECORDED / 10**9 + MOMENTS[1], UTC)

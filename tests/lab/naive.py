@@ -87,7 +87,7 @@ class Known:
             first = {slot(one): min(effective(e) for e in events if slot(e) == slot(one)) for one in events}
             true = [e for e in events if self._valid_at is None or first[slot(e)] <= self._valid_at]
             found[name] = sorted(true, key=lambda e: (when(e["time"]), e["sequence"]))
-        return found
+        return {name: events for name, events in found.items() if events}
 
 
 def slot(event: Event) -> tuple[str, ...]:
@@ -116,8 +116,6 @@ def orders(known: Known, dealer: str) -> dict[str, dict[str, Any]]:
     """Every order of a dealer: status, day, quantity, net, dispatched, accepted."""
     found: dict[str, dict[str, Any]] = {}
     for (_, name), events in known.documents(dealer, *ORDER).items():
-        if not events:
-            continue
         placed, amended = last(events, "order.placed.v1"), last(events, "order.amended.v1")
         said = (
             amended

@@ -35,7 +35,7 @@ class Book:
         return self.first <= on < self.end
 
     def documents(self, *types: str) -> list[list[Event]]:
-        return [events for events in self.known.documents(self.dealer, *types).values() if events]
+        return list(self.known.documents(self.dealer, *types).values())
 
 
 def pepsi_shanghai(book: Book) -> tuple[Decimal | None, dict[str, Judged]]:

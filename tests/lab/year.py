@@ -40,13 +40,16 @@ def opened_on(where: Where, log: Sequence[Message]) -> Opened:
     return Opened(address(where), Replaying(CATALOGUE, {p.name: p for p in PROJECTIONS}))
 
 
-def answered(where: Where, log: Sequence[Message], question: str) -> list[dict[str, Any]]:
+def answered(
+    where: Where, log: Sequence[Message], question: str, now: datetime | None = None
+) -> list[dict[str, Any]]:
     """Fold further messages, and read the rows of a view that is asked as it is over HTTP: `/orders?dealer=D1`."""
     opened = opened_on(where, log)
     try:
         name, _, said = question.removeprefix("/").partition("?")
         view = VIEWS[name]
-        page = read_page(opened, view, read_query(view, parameters(said.encode())), datetime.now(UTC))
+        query = read_query(view, parameters(said.encode()))
+        page = read_page(opened, view, query, now or datetime.now(UTC))
         return msgspec.json.decode(msgspec.json.encode(shown(page)), type=list[dict[str, Any]])
     finally:
         opened.close()
