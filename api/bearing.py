@@ -2,66 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from functools import cached_property
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
-from api.query import Query
-from api.stage0 import EVENTS, SAID, accepted_by, among, kept, naming
-from api.views import Reader
+from api.stage0 import EVENTS, SAID, DocumentKey, Index, among, kept, naming
+from api.whose import TARGET, Whose
 from domain.catalogue import BY_PAYLOAD, TYPES
 from domain.corrections import EventVoided
 from domain.dealers import DealerMerged
 from domain.deliveries import DeliveryDispatched
 from domain.envelope import Payload, Recorded
-from domain.errors import QudaoError
 from domain.identifiers import digest
 from domain.orders import OrderPlaced
-from domain.plans import LocationRegistered, TargetSet
+from domain.plans import LocationRegistered
 from projections.documents import Document, document_key
 from projections.projection import Projection
 from projections.replay import Replay
 from projections.rows import MemoryRows
 
-EVENTS_MAX = 20_000  # that are folded for one answer: about two seconds
 AT_ONCE = 100
 MERGED, DISPATCHED = BY_PAYLOAD[DealerMerged].name, BY_PAYLOAD[DeliveryDispatched].name
-VOID, DEALER, ORDER, DELIVERY, LOCATION, TARGET = [
+VOID, DEALER, ORDER, DELIVERY, LOCATION = [
     BY_PAYLOAD[one].document
-    for one in (EventVoided, DealerMerged, OrderPlaced, DeliveryDispatched, LocationRegistered, TargetSet)
+    for one in (EventVoided, DealerMerged, OrderPlaced, DeliveryDispatched, LocationRegistered)
 ]
-
-DocumentKey = tuple[str, str, str]  # kind, dealer, id
-
-
-class TooManyError(QudaoError):
-    """More events bear on a question than are folded for one answer."""
-
-    code = "cannot_be_answered"
-
-    def __init__(self) -> None:
-        super().__init__(f"more than {EVENTS_MAX} events bear on it")
-
-
-class Whose(Struct, frozen=True):
-    """Whose rows are asked for: those of dealers, or of places. Where neither is named: anybody's."""
-
-    dealers: frozenset[str] = frozenset()
-    places: frozenset[str] = frozenset()
-
-    @classmethod
-    def of(cls, query: Query) -> Whose:
-        """By the filters of a query; rows of nobody may be anybody's doing."""
-        dealers, places = [
-            frozenset(map(str, query.filters.get(name, ()))) for name in ("dealer", "location")
-        ]
-        if "" in dealers or (not dealers and "" in places):
-            return cls()
-        return cls(dealers) if dealers else cls(places=places)
 
 
 class Folded(Struct, frozen=True):
@@ -89,59 +56,8 @@ class Folded(Struct, frozen=True):
         return frozenset[str]().union(*[one.kinds - one.naming for one in self.projections])
 
 
-class Index(Struct, frozen=True, dict=True):
-    """The events that are known at a sequence, but for some; `read` makes one from its row."""
-
-    reader: Reader
-    known: int
-    without: frozenset[int]
-    read: Callable[..., Recorded[Payload]]
-    most: int = 0  # of its events that may bear on anything; 0: so many as are folded for one answer
-
-    @cached_property
-    def taken(self) -> sa.ColumnElement[bool]:
-        return accepted_by(self.known, self.without)
-
-    def few(self, statement: sa.Select[Any]) -> Sequence[Any]:
-        """All rows of a statement about them. Raises TooManyError."""
-        most = self.most or EVENTS_MAX
-        found = self.reader.connection.execute(statement.where(self.taken).limit(most + 1)).fetchall()
-        if len(found) > most:
-            raise TooManyError
-        return found
-
-    def sequences(self, *where: sa.ColumnElement[bool]) -> set[int]:
-        return {sequence for (sequence,) in self.few(sa.select(EVENTS.c.sequence).where(*where))}
-
-    def dealers(self, *where: sa.ColumnElement[bool]) -> set[str]:
-        return {dealer for (dealer,) in self.few(sa.select(EVENTS.c.dealer).where(*where).distinct())}
-
-    def documents(self, *where: sa.ColumnElement[bool]) -> set[DocumentKey]:
-        columns = [EVENTS.c[name] for name in ("kind", "dealer", "document")]
-        return {tuple(row) for row in self.few(sa.select(*columns).where(*where).distinct())}
-
-    def statements(self, documents: Iterable[DocumentKey]) -> set[int]:
-        """Everything that was ever said of documents."""
-        held = kept(self.reader, "documents", {digest(*one) for one in documents}, "statements")
-        return {sequence for (statements,) in held.values() for sequence, *_ in statements}
-
-    def with_voids(self, sequences: set[int]) -> set[int]:
-        """Events with the voids that name them, those that name these, and so on."""
-        columns, found = [EVENTS.c.source, EVENTS.c.id], set[int]()
-        while sequences:
-            found |= sequences
-            names = self.few(sa.select(*columns).where(among(self.reader, sequences)))
-            held = kept(self.reader, "identities", {digest(*name) for name in names}, "voids")
-            sequences = {void for (voids,) in held.values() for void in voids} - found
-        return found
-
-    def at(self, sequences: Iterable[int]) -> list[Recorded[Payload]]:
-        statement = SAID.where(among(self.reader, sequences)).order_by(EVENTS.c.sequence)
-        return [self.read(*row) for row in self.few(statement)]
-
-
 def bearing(index: Index, folded: Folded, whose: Whose) -> list[Recorded[Payload]]:
-    """The events that are folded into the rows of dealers or places, in the order of the log. Raises TooManyError.
+    """The events that are folded into the rows of some, in the order of the log. Raises TooManyError.
 
     They are the dealers' own, the master data of nobody, and the documents of others that name one of them or of
     their places; always with everything that was said of a document, and all that withdraws it. So their number does
@@ -149,19 +65,20 @@ def bearing(index: Index, folded: Folded, whose: Whose) -> list[Recorded[Payload
     """
     column = EVENTS.c
     where: sa.ColumnElement[bool] = column.kind.in_([*sorted(folded.kinds), VOID])
-    if whose.dealers or whose.places:
+    if not whose.everybody:
         dealers = whose.dealers or whose.places
         own = column.dealer.in_(sorted(dealers))
         if whose.places:
             places, kinds = whose.places, folded.kinds
         else:
-            places, kinds = dealers | ever_registered(index, dealers), folded.naming
+            places, kinds = dealers | ever_registered(index, dealers) | whose.names, folded.naming
         found = _of_nobody(index, folded.general) | _of_kinds(index, folded.across)
         found |= of_others(index, dealers, places, kinds | (folded.kinds & {DEALER}))
         # A dealer's place may bear the id of another dealer, whose own documents are about it without naming it.
         alike = column.kind.in_(sorted(kinds)), column.dealer.in_(sorted(places - dealers))
         found |= index.statements(index.documents(*alike))
         found |= _a_delivery(index) if DELIVERY in folded.kinds else set()
+        found |= index.statements(one for one in whose.documents if one[0] in folded.kinds)
         where = sa.or_(
             own if folded.odd else sa.and_(own, where), among(index.reader, index.with_voids(found))
         )

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from msgspec import Raw, Struct
 
 from api import cursor
-from api.bearing import Folded, TooManyError, Whose, bearing
+from api.bearing import Folded, bearing
 from api.concerning import Concern, Concerning, concerning
 from api.corrections import Corrections, corrections
 from api.explaining import Difference, changes_of
@@ -21,8 +21,9 @@ from api.problems import FieldProblem
 from api.query import Query
 from api.reading import Opened
 from api.selecting import conditions
-from api.stage0 import EVENTS, REJECTIONS, serves_index
+from api.stage0 import EVENTS, REJECTIONS, TooManyError, serves_index
 from api.views import Reader, View
+from api.whose import Whose
 from domain.calendar import microseconds
 from infra.past import Past, Touched
 from infra.tables import codec_of

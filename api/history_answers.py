@@ -13,14 +13,13 @@ from litestar.handlers import HTTPRouteHandler, get
 
 from api.answers import HTML, JSON, NDJSON, answer, chosen
 from api.asking import Freshness, now, read_key
-from api.bearing import EVENTS_MAX
 from api.concerning import registered
 from api.history import History, read_history
 from api.history_page import Figures, history_page
 from api.problems import AnyRequest, Problem
 from api.query import PARAMETERS, Query, parameters, read_query
 from api.reading import Opened, Page, read_page
-from api.stage0 import EVENTS
+from api.stage0 import EVENTS, EVENTS_MAX
 from api.views import View
 
 #: What a history is asked with beside fields of events.

@@ -9,11 +9,12 @@ from datetime import datetime
 import sqlalchemy as sa
 from msgspec import Struct
 
-from api.bearing import Folded, Index, TooManyError, Whose, bearing
+from api.bearing import Folded, bearing
 from api.problems import Problem
 from api.query import Query
-from api.stage0 import EVENTS, SAID, accepted_by, serves_index
+from api.stage0 import EVENTS, SAID, Index, TooManyError, accepted_by, serves_index
 from api.views import Reader, View
+from api.whose import whose
 from domain.calendar import from_microseconds, microseconds
 from domain.catalogue import Catalogue
 from domain.envelope import Payload, Recorded
@@ -67,11 +68,12 @@ class Replaying(Struct, frozen=True):
         self, reader: Reader, view: View, query: Query, folded: Folded, known: int
     ) -> Iterator[Recorded[Payload]]:
         """Raises a cannot_be_answered problem where they are too many."""
-        fewer = " or ".join(name for name in ("dealer", "location") if name in view.fields) or "less"
+        narrowing = ("dealer", "location", "rep", "territory", "promotion")
+        fewer = " or ".join(name for name in narrowing if name in view.fields) or "less"
         made = f"make the moment: qudao replay --known-at {known} --into sqlite:///past.db"
         index = self.index(reader, known, query.without)
         try:
-            yield from bearing(index, folded, Whose.of(query))
+            yield from bearing(index, folded, whose(index, query, folded.kinds))
         except TooManyError as error:
             reason = f"{error}: name {fewer}, or {made}"
             raise Problem("cannot_be_answered", reason, [(_past_by(query), reason)]) from None

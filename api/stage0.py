@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from msgspec import Struct
 
 from api.views import Reader
+from domain.envelope import Payload, Recorded
+from domain.errors import QudaoError
+from domain.identifiers import digest
+from domain.naming import PARTY
 from infra.database import LIVE, STOPPED, Position
 from infra.positions import INDEX
 from infra.tables import POSTGRESQL, SQLITE
@@ -18,12 +24,15 @@ EVENTS = sa.table("events", *[sa.column(name) for name in EventRow.__struct_fiel
 EVENT_NAMES = sa.table("event_names", *[sa.column(name) for name in EventName.__struct_fields__])
 REJECTIONS = sa.table("rejections", *[sa.column(name) for name in Rejection.__struct_fields__])
 AT_ONCE = 10_000  # digests in a statement
+EVENTS_MAX = 20_000  # that are folded for one answer: about two seconds
 #: What an accepted event is read from.
 SAID = sa.select(*[EVENTS.c[name] for name in ("sequence", "recorded", "family", "dealer", "body")])
 _EACH = {
     SQLITE: "value FROM json_each(:among)",
     POSTGRESQL: "CAST(CAST(value AS text) AS bigint) AS value FROM json_array_elements(CAST(:among AS json))",
 }
+
+DocumentKey = tuple[str, str, str]  # kind, dealer, id
 
 
 def accepted_by(known: int, without: Collection[int] = ()) -> sa.ColumnElement[bool]:
@@ -40,9 +49,10 @@ def among(reader: Reader, sequences: Iterable[int]) -> sa.ColumnElement[bool]:
     return EVENTS.c.sequence.in_(given.columns(sa.column("value")))
 
 
-def naming(ids: Iterable[str]) -> sa.ColumnElement[bool]:
-    """Which events name any of these ids beside their own dealer."""
-    return EVENTS.c.sequence.in_(sa.select(EVENT_NAMES.c.sequence).where(EVENT_NAMES.c.name.in_(sorted(ids))))
+def naming(ids: Iterable[str], what: str = PARTY) -> sa.ColumnElement[bool]:
+    """Which events name any of these ids of a kind; dealers and places beside their own dealer."""
+    where = (EVENT_NAMES.c.what == what, EVENT_NAMES.c.name.in_(sorted(ids)))
+    return EVENTS.c.sequence.in_(sa.select(EVENT_NAMES.c.sequence).where(*where))
 
 
 def kept(reader: Reader, table: str, digests: Iterable[int], *fields: str) -> dict[int, tuple[Any, ...]]:
@@ -62,3 +72,63 @@ def kept(reader: Reader, table: str, digests: Iterable[int], *fields: str) -> di
 def serves_index(position: Position) -> bool:
     """Whether a position is that of the index which is read."""
     return position.projection == INDEX and position.status in (LIVE, STOPPED)
+
+
+class TooManyError(QudaoError):
+    """More events bear on a question than are folded for one answer."""
+
+    code = "cannot_be_answered"
+
+    def __init__(self) -> None:
+        super().__init__(f"more than {EVENTS_MAX} events bear on it")
+
+
+class Index(Struct, frozen=True, dict=True):
+    """The events that are known at a sequence, but for some; `read` makes one from its row."""
+
+    reader: Reader
+    known: int
+    without: frozenset[int]
+    read: Callable[..., Recorded[Payload]]
+    most: int = 0  # of its events that may bear on anything; 0: so many as are folded for one answer
+
+    @cached_property
+    def taken(self) -> sa.ColumnElement[bool]:
+        return accepted_by(self.known, self.without)
+
+    def few(self, statement: sa.Select[Any]) -> Sequence[Any]:
+        """All rows of a statement about them. Raises TooManyError."""
+        most = self.most or EVENTS_MAX
+        found = self.reader.connection.execute(statement.where(self.taken).limit(most + 1)).fetchall()
+        if len(found) > most:
+            raise TooManyError
+        return found
+
+    def sequences(self, *where: sa.ColumnElement[bool]) -> set[int]:
+        return {sequence for (sequence,) in self.few(sa.select(EVENTS.c.sequence).where(*where))}
+
+    def dealers(self, *where: sa.ColumnElement[bool]) -> set[str]:
+        return {dealer for (dealer,) in self.few(sa.select(EVENTS.c.dealer).where(*where).distinct())}
+
+    def documents(self, *where: sa.ColumnElement[bool]) -> set[DocumentKey]:
+        columns = [EVENTS.c[name] for name in ("kind", "dealer", "document")]
+        return {tuple(row) for row in self.few(sa.select(*columns).where(*where).distinct())}
+
+    def statements(self, documents: Iterable[DocumentKey]) -> set[int]:
+        """Everything that was ever said of documents."""
+        held = kept(self.reader, "documents", {digest(*one) for one in documents}, "statements")
+        return {sequence for (statements,) in held.values() for sequence, *_ in statements}
+
+    def with_voids(self, sequences: set[int]) -> set[int]:
+        """Events with the voids that name them, those that name these, and so on."""
+        columns, found = [EVENTS.c.source, EVENTS.c.id], set[int]()
+        while sequences:
+            found |= sequences
+            names = self.few(sa.select(*columns).where(among(self.reader, sequences)))
+            held = kept(self.reader, "identities", {digest(*name) for name in names}, "voids")
+            sequences = {void for (voids,) in held.values() for void in voids} - found
+        return found
+
+    def at(self, sequences: Iterable[int]) -> list[Recorded[Payload]]:
+        statement = SAID.where(among(self.reader, sequences)).order_by(EVENTS.c.sequence)
+        return [self.read(*row) for row in self.few(statement)]

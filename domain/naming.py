@@ -1,4 +1,4 @@
-"""Which dealers and places an event names: what an index of the log is asked for by."""
+"""What an event names: dealers and places, representatives, territories and promotions. An index is asked by it."""
 
 from __future__ import annotations
 
@@ -20,26 +20,31 @@ from msgspec.inspect import (
     VarTupleType,
 )
 
-#: Members of data that name a dealer, a place or an outlet; and `id`, that of a place.
-NAMES = frozenset(
-    {
-        *("dealer", "dealers", "merged", "parent", "predecessor", "seller", "funder", "owner"),
-        *("from", "to", "location", "to_location", "outlet", "scope", "id"),
-    }
-)
+PARTY, REP, TERRITORY, PROMOTION = "", "rep", "territory", "promotion"
+
+#: Members of data that name a dealer, a place or an outlet (and `id`, that of a place), or one of the other kinds.
+NAMES = {
+    **dict.fromkeys(
+        ("dealer", "dealers", "merged", "parent", "predecessor", "seller", "funder", "owner"), PARTY
+    ),
+    **dict.fromkeys(("from", "to", "location", "to_location", "outlet", "scope", "id"), PARTY),
+    **{"rep": REP, "territory": TERRITORY, "territories": TERRITORY, "promotion": PROMOTION},
+}
+
+Named = tuple[str, str]  # kind, text
 
 
-def names(data: Struct) -> set[str]:
+def names(data: Struct) -> set[Named]:
     """The texts that an event's data has under these members, however deep; free members (`x`) name nothing."""
-    found: set[str] = set()
+    found: set[Named] = set()
     level: list[Any] = [data]
     while level:  # not by calls: bodies of policies may be deep
         said = level.pop()
         if isinstance(said, Struct):
-            for attribute, is_name in _bearing(type(said)):
+            for attribute, kind in _bearing(type(said)):
                 value = getattr(said, attribute)
-                if is_name:
-                    _add(value, found)
+                if kind is not None:
+                    _add(kind, value, found)
                 elif value is not None:
                     level.append(value)
         elif isinstance(said, tuple | list):
@@ -47,27 +52,27 @@ def names(data: Struct) -> set[str]:
         elif isinstance(said, dict):
             for name, value in said.items():
                 if name in NAMES:
-                    _add(value, found)
+                    _add(NAMES[name], value, found)
                 level.append(value)
     return found
 
 
-def _add(value: Any, found: set[str]) -> None:
+def _add(kind: str, value: Any, found: set[Named]) -> None:
     if type(value) is str:
-        found.add(value)
+        found.add((kind, value))
     elif isinstance(value, tuple | list):
-        found.update([one for one in value if type(one) is str])
+        found.update([(kind, one) for one in value if type(one) is str])
 
 
 @cache
-def _bearing(kind: type[Struct]) -> tuple[tuple[str, bool], ...]:
-    """The fields of a Struct that name something (True), or have parts that may."""
-    found = []
-    for field in msgspec.inspect.type_info(kind).fields:  # type: ignore[attr-defined]
+def _bearing(struct: type[Struct]) -> tuple[tuple[str, str | None], ...]:
+    """The fields of a Struct that name something of a kind, or (None) have parts that may."""
+    found: list[tuple[str, str | None]] = []
+    for field in msgspec.inspect.type_info(struct).fields:  # type: ignore[attr-defined]
         if _is_name(field):
-            found.append((field.name, True))
+            found.append((field.name, NAMES[field.encode_name]))
         elif field.encode_name != "x" and _has_parts(field.type):
-            found.append((field.name, False))
+            found.append((field.name, None))
     return tuple(found)
 
 

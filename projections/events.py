@@ -53,10 +53,14 @@ class Rejection(Row):
     reasons: tuple[dict[str, Any], ...] = ()
 
 
-@table("event_names", key=("name", "sequence"), home="shared")
+@table("event_names", key=("what", "name", "sequence"), home="shared")
 class EventName(Row):
-    """An id that a message names in its data beside its own dealer: a place, an outlet, another dealer."""
+    """An id that a message names in its data beside its own dealer.
 
+    `what` is rep, territory or promotion; empty for a place, an outlet or another dealer.
+    """
+
+    what: str
     name: str
     sequence: int
 

@@ -120,7 +120,7 @@ def test_an_instant_means_the_last_message_the_log_had_taken(year: Year) -> None
 def test_what_too_many_events_bear_on_is_refused_with_what_to_name(
     year: Year, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.bearing.EVENTS_MAX", 500)
+    monkeypatch.setattr("api.stage0.EVENTS_MAX", 500)
 
     with pytest.raises(Problem, match="more than 500 events bear on it: name dealer"):
         _asked(year.now, VIEWS["orders"], ("known_at", str(year.last)))

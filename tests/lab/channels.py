@@ -12,6 +12,12 @@ from tests.lab.events import HOUR, NOON, body, voided
 
 DEALERS, STORES = ("D1", "D2", "D3"), ("S1", "S2", "WH")
 PLACES = (*DEALERS, *STORES)
+REPS, TERRITORIES, PROMOTIONS, TARGETS = (
+    ("R1", "R2"),
+    ("T1", "T2", "T3"),
+    ("P1", "P2"),
+    ("G1", "G2", "G3", "G4"),
+)
 DAY = timedelta(days=1)
 Fact = tuple[str, dict[str, Any]]
 
@@ -86,12 +92,14 @@ class Channel:
         lines = [
             line | {"line": str(n), "unit_price": "2", "net": "4"} for n, line in enumerate(self.lines())
         ]
+        if self.chance.random() < 0.3:
+            lines[0]["discounts"] = [{"kind": "p", "amount": "1", "promotion": self.one(*PROMOTIONS)}]
         window = {"from": NOON.isoformat(), "to": (NOON + 3 * DAY).isoformat()}
         return "order.placed.v1", {
             **{"order": self.one("O1", "O2"), "dealer": self.dealer(), "currency": "CNY", "lines": lines},
             **{"ship_to": self.some({"id": self.place()}), "outlet": self.some(self.one("U1", "D2"))},
-            **{"seller": self.some(self.dealer()), "rep": self.some(self.one("R1", "R2"), 0.3)},
-            **{"territory": self.some(self.one("T1", "T2"), 0.3), "requested": self.some(window)},
+            **{"seller": self.some(self.dealer()), "rep": self.some(self.one(*REPS), 0.3)},
+            **{"territory": self.some(self.one(*TERRITORIES[:2]), 0.3), "requested": self.some(window)},
         }
 
     def amended(self) -> Fact:
@@ -177,11 +185,11 @@ class Channel:
     # plans
 
     def target(self) -> Fact:
-        scope = {"dealer": self.some(self.dealer(), 0.7), "rep": self.some(self.one("R1", "R2"), 0.3)}
-        scope |= {"territory": self.some(self.one("T1", "T2"), 0.3), "org": self.some("U", 0.2)}
+        scope = {"dealer": self.some(self.dealer(), 0.7), "rep": self.some(self.one(*REPS), 0.3)}
+        scope |= {"territory": self.some(self.one(*TERRITORIES[:2]), 0.3), "org": self.some("U", 0.2)}
         measure = self.one("amount", "quantity", "outlets", "collection")
         return self.one("target.set.v1", "target.revised.v1"), {
-            **{"target": self.one("G1", "G2", "G3", "G4"), "parent": self.some(self.one("G1", "G2", "G3"))},
+            **{"target": self.one(*TARGETS), "parent": self.some(self.one("G1", "G2", "G3"))},
             **{"scope": {name: said for name, said in scope.items() if said}, "measure": measure},
             **{"flow": self.one("primary", "primary", "secondary"), **self.span(), "value": "100"},
             "currency": "CNY" if measure in ("amount", "collection") else None,
@@ -196,7 +204,7 @@ class Channel:
         return "product.listed.v1", {**about, "category": self.some("drinks")}
 
     def promotion(self) -> Fact:
-        about = {"promotion": self.one("P1", "P2"), "name": "p", "scope": {"dealers": [self.dealer()]}}
+        about = {"promotion": self.one(*PROMOTIONS), "name": "p", "scope": {"dealers": [self.dealer()]}}
         how = {"kind": "percent", "percent": "10"}
         funding = [{"by": self.dealer(), "share": "0.5"}]
         return "promotion.planned.v1", {**about, **self.span(), "mechanics": how, "funding": funding}
@@ -205,7 +213,7 @@ class Channel:
 
     def registered(self) -> Fact:
         about = {"dealer": self.dealer(), "name": "某某商行", "parent": self.some(self.dealer())}
-        where = {"territory": self.some(self.one("T1", "T2")), "org": self.some("U")}
+        where = {"territory": self.some(self.one(*TERRITORIES[:2])), "org": self.some("U")}
         return self.one("dealer.registered.v1", "dealer.admitted.v1"), {**about, **where}
 
     def stopped(self) -> Fact:
@@ -220,22 +228,24 @@ class Channel:
         return "location.registered.v1", {**about, "dealer": self.some(self.dealer(), 0.8)}
 
     def territory(self) -> Fact:
-        about = {"territory": self.one("T1", "T2", "T3"), "name": "t"}
-        return "territory.defined.v1", {**about, "parent": self.some(self.one("T1", "T2", "T3"))}
+        about = {"territory": self.one(*TERRITORIES), "name": "t"}
+        return "territory.defined.v1", {**about, "parent": self.some(self.one(*TERRITORIES))}
 
     def assigned(self) -> Fact:
-        about = {"dealer": self.dealer(), "territory": self.one("T1", "T2"), **self.span()}
+        about = {"dealer": self.dealer(), "territory": self.one(*TERRITORIES[:2]), **self.span()}
         return "territory.assigned.v1", {**about, "exclusive": self.chance.random() < 0.5}
 
     def rep(self) -> Fact:
-        to = self.chance.choice(({"dealer": self.dealer()}, {"territory": self.one("T1", "T2")}))
-        return "rep.assigned.v1", {"rep": self.one("R1", "R2"), "to": to, "from_": self.time()}
+        ways = {"dealer": self.dealer(), "territory": self.one(*TERRITORIES[:2]), "outlet": "U1"}
+        to = dict([self.chance.choice(list(ways.items()))])
+        return "rep.assigned.v1", {"rep": self.one(*REPS), "to": to, "from_": self.time()}
 
     def unit(self) -> Fact:
         return "org.defined.v1", {"org": "U", "name": "unit"}
 
     def outlet(self) -> Fact:
         about = {"outlet": self.one("U1", "D2"), "name": "o", "class": self.one("a", "b")}
+        about |= {"rep": self.some(self.one(*REPS)), "territory": self.some(self.one(*TERRITORIES))}
         return "outlet.opened.v1", {**about, "dealers": [self.dealer()]}
 
     def contract(self) -> Fact:

@@ -10,21 +10,22 @@ import msgspec
 import pytest
 
 from domain.event_types import CATALOGUE
-from domain.naming import NAMES, names
+from domain.naming import NAMES, Named, names
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "domain" / "examples").glob("*.json"))
 
 
-def said(value: Any) -> set[str]:
+def said(value: Any) -> set[Named]:
     """The texts under these members of JSON, however deep."""
     if isinstance(value, list):
-        return set[str]().union(*map(said, value))
+        return set[Named]().union(*map(said, value))
     if not isinstance(value, dict):
         return set()
-    found = set[str]().union(*[said(one) for name, one in value.items() if name != "x"])
+    found = set[Named]().union(*[said(one) for name, one in value.items() if name != "x"])
     for name, one in value.items():
         if name in NAMES:
-            found |= {text for text in (one if isinstance(one, list) else [one]) if isinstance(text, str)}
+            texts = one if isinstance(one, list) else [one]
+            found |= {(NAMES[name], text) for text in texts if isinstance(text, str)}
     return found
 
 
@@ -39,7 +40,7 @@ def is_instant(text: str) -> bool:
 def test_names_are_found_as_in_the_json(path: Path) -> None:
     body = path.read_bytes()
     event = CATALOGUE.parse(body)
-    found = {text for text in said(msgspec.json.decode(body)["data"]) if not is_instant(text)}
-    found -= {"full", "listed"}  # the scope of a count
+    found = {(kind, text) for kind, text in said(msgspec.json.decode(body)["data"]) if not is_instant(text)}
+    found -= {("", "full"), ("", "listed")}  # the scope of a count
 
     assert names(event.data) == found
