@@ -20,7 +20,7 @@ from infra.settings import Settings
 from projections.registry import PROJECTIONS
 
 PLACES = 40
-STAGE_0 = {*INTERNAL, *(row_name(row) for row in ROWS)}
+STAGE_0 = {"gaps", *INTERNAL, *(row_name(row) for row in ROWS)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,6 +84,8 @@ def lines_of(report: Report) -> list[str]:
 def _advice(wrong: set[str]) -> str:
     if wrong & STAGE_0:
         return "the index itself is wrong: stop, move the database away and start again; it is built from the log"
+    if all(name.startswith("view ") for name in wrong):
+        return "the tables are right: start the projector again, which makes anew what is asked of them"
     named = [p.name for p in PROJECTIONS if wrong & {row_name(row) for row in p.rows}]
     return f"`qudao rebuild {' '.join(named)}` builds them anew"
 

@@ -12,12 +12,22 @@ from msgspec import Struct
 
 from domain.catalogue import Catalogue
 from domain.errors import QudaoError
-from infra.comparing import Columns, Compared, Difference, columns_of, compare_table, stored_rows
+from infra.comparing import (
+    SHOWN_MAX,
+    Columns,
+    Compared,
+    Difference,
+    columns_of,
+    compare_table,
+    stored_rows,
+    whole_rows_of,
+)
 from infra.connection import Connection
-from infra.database import LIVE, STOPPED, Database, Position, definitions, physical, quoted
+from infra.database import LIVE, STOPPED, Database, Position, physical, quoted
 from infra.decisions import accepted_gaps
 from infra.documents import ROWS
 from infra.engine import Engine
+from infra.materialising import moment_of
 from infra.positions import INDEX, REBUILD, Log
 from infra.reader import Reader
 from infra.stream import stream_state
@@ -58,12 +68,15 @@ async def check(
     """Fold the log into `scratch` up to where `live` stands, and compare all tables that serve.
 
     The projector may go on: its rows and positions are read in one transaction, and the rest of the log up to
-    there is folded while it is open. Raises CheckError where nothing serves yet.
+    there is folded while it is open. A moment that was made is folded as of what was true by its instant. Raises
+    CheckError where nothing serves yet, or policies were put in that the log does not have.
     """
+    moment = await asyncio.to_thread(moment_of, live)
+    if moment is not None and moment.policies:
+        raise CheckError(f"{live.name} tries {', '.join(moment.policies)}: that is not in the log")
     state = await stream_state(client)
-    engine = await asyncio.to_thread(
-        Engine, scratch, catalogue, projections, Log(state.store_id, state.created)
-    )
+    log, valid_at = Log(state.store_id, state.created), moment.valid_at if moment is not None else None
+    engine = await asyncio.to_thread(Engine, scratch, catalogue, projections, log, valid_at=valid_at)
     engine.gaps = await accepted_gaps(client)
     try:
         with one_moment(live) as (_, positions):
@@ -122,45 +135,55 @@ def _compare(
     progress: Progress,
 ) -> Report:
     pairs, not_compared = _pairs(engine, positions, projections)
+    pairs.append(("gaps", "gaps", "gaps", Columns(("first_sequence", "last_sequence"), 1, (False,))))
     report = Report(engine.position.sequence, True, [], [], not_compared)
     with engine.database.engine.connect() as beside:
         beside.exec_driver_sql("BEGIN")
-        for number, (name, left, right, columns) in enumerate(pairs, 1):
+        for number, (name, left, other, columns) in enumerate(pairs, 1):
             rows = stored_rows(connection, live.dialect, left, columns)
-            refolded = stored_rows(beside, engine.database.dialect, right, columns)
+            refolded = stored_rows(beside, engine.database.dialect, other, columns)
             report.tables.append(compare_table(name, rows, refolded, columns, report.differences))
             progress("compared", number, len(pairs))
-    if live.dialect == SQLITE and not not_compared:  # PostgreSQL does not keep the words of a definition
-        for name, is_, should in _views(connection, engine, positions, projections):
-            report.tables.append(Compared(name, changed=1))
-            report.differences.append(Difference(name, (), "definition", is_, should))
+        right = not not_compared and not any(table.different for table in report.tables)
+        names = _names(engine, projections) if right else {}
+        for number, (name, row) in enumerate(sorted(names.items()), 1):
+            _compare_asked(connection, live, beside, name, row, report)
+            progress("views compared", number, len(names))
     report.equal = not not_compared and not any(table.different for table in report.tables)
     return report
 
 
-def _views(
+def _compare_asked(
     connection: sa.Connection,
-    engine: Engine,
-    positions: Sequence[Position],
-    projections: Sequence[Projection],
-) -> Iterator[tuple[str, str, str]]:
-    """The names people ask for that are not what they should be: name, definition, and what it should be."""
-    owner = dict.fromkeys(ROWS, INDEX) | {row: p.name for p in projections for row in p.rows}
-    serving = {p.projection: p.version for p in positions if p.status in (LIVE, STOPPED)}
-    tables = [(row, physical(row, serving[owner[row]])) for row, _ in engine.live_tables()]
+    live: Database,
+    beside: sa.Connection,
+    name: str,
+    row: type[Row],
+    report: Report,
+) -> None:
+    """Hold what people ask for under a name to what the log gives: a view may have been edited, and not its tables."""
+    columns, found, differences = whole_rows_of(row), Compared(f"view {name}"), list[Difference]()
+    refolded = stored_rows(beside, SQLITE, name, columns)
+    try:
+        with connection.begin_nested():
+            rows = stored_rows(connection, live.dialect, name, columns)
+            found = compare_table(found.table, rows, refolded, columns, differences)
+    except (sa.exc.OperationalError, sa.exc.ProgrammingError) as error:
+        found.changed = 1
+        said = str(error.orig).splitlines()[0]
+        differences = [Difference(found.table, (), "definition", said, "a view that can be read")]
+    if found.different:
+        report.tables.append(found)
+        report.differences += differences[: SHOWN_MAX - len(report.differences)]
+
+
+def _names(engine: Engine, projections: Sequence[Projection]) -> dict[str, type[Row]]:
+    """The names people ask under, and a row type with their fields."""
+    found: dict[str, type[Row]] = {}
+    for row, _ in engine.live_tables():
+        found.setdefault(TABLES[row].view, row)
     joined = [row for projection in projections for row in projection.views if TABLES[row].sql]
-    found = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'view'")
-    there: dict[str, str] = dict(tuple(row) for row in found)
-    for name, definition in definitions(tables, joined):
-        is_, should = there.get(name, ""), f"CREATE VIEW {definition}"
-        if _parts(is_) != _parts(should):
-            yield name, is_, should
-
-
-def _parts(definition: str) -> tuple[str, list[str]]:
-    """A definition without the order of the tables that are put together in it, which rebuilds change."""
-    head, _, selects = definition.partition(" AS ")
-    return head, sorted(selects.split(" UNION ALL "))
+    return found | {TABLES[row].name: row for row in joined}
 
 
 _Pair = tuple[str, str, str, Columns]

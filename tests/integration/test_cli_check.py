@@ -101,22 +101,36 @@ def test_a_rebuild_beside_is_switched_by_the_projector_at_work_and_is_equal(site
     assert site.get("/stock_levels?limit=1")[0] == 200
 
 
-def test_a_view_that_was_edited_is_found(tmp_path: Path) -> None:
-    """The tables are as they should be; what people ask for is not."""
-    place = Place(tmp_path / "var", tmp_path / "qudao.db")
+EDITS = {
+    "a view that shows another row": (
+        "CREATE VIEW ordering_dealers AS SELECT 'D9' AS dealer, 7 AS orders, TRUE AS registered",
+        "view ordering_dealers",
+    ),
+    "a view that cannot be read": (
+        "CREATE VIEW ordering_dealers AS SELECT 'D9' AS dealer",
+        "view ordering_dealers",
+    ),
+    "a gap that nobody accepted": ("INSERT INTO gaps VALUES (7, 9)", "gaps"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_what_was_edited_beside_the_rows_is_found(tmp_path: Path, databases: Databases, edit: str) -> None:
+    """The tables of every projection are as they should be; what people ask for is not."""
+    place = Place(tmp_path / "var", databases.new())
     with up(place.folder, "--database", address(place.database)) as site:
         _, receipt = site.post("/events", order("SO-1", "D1"))
         site.rows("orders", receipt["sequence"])
+    sql, where = EDITS[edit]
     with closing(database_on(place.database)) as edited, edited.transaction() as run:
-        run("DROP VIEW ordering_dealers", ())
-        run("CREATE VIEW ordering_dealers AS SELECT 'D9' AS dealer, 7 AS orders, 1 AS registered", ())
+        if "VIEW" in sql:
+            run("DROP VIEW ordering_dealers", ())
+        run(sql, ())
     with NatsServer.start(place.folder / "nats"):
         found = qudao("check", *place.flags, "--json")
 
     assert found.returncode == 1
-    assert [(d["table"], d["field"]) for d in answer(found)["differences"]] == [
-        ("ordering_dealers", "definition")
-    ]
+    assert {d["table"] for d in answer(found)["differences"]} == {where}
 
 
 def test_a_row_that_was_edited_is_found_and_a_rebuild_without_a_projector_puts_it_right(

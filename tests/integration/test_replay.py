@@ -19,7 +19,7 @@ from tests.integration.test_past_asked import VIEWS
 from tests.lab.qudao import FREE_PORTS, Site, answer, command, environment, qudao, up
 
 EVENTS = 700
-KNOWN, VALID = 500, "2025-01-15T00:00:00Z"
+KNOWN, VALID = 500, "2025-01-06T04:00:00Z"  # a quarter of what was known was not true yet
 CARD = {
     "criteria": [{"code": "on_time", "figure": "on_time", "points": 10, "way": "ratio"}],
     "grades": [["X", 0]],
@@ -113,6 +113,12 @@ def test_a_history_and_a_comparison_are_of_the_moment_too(made: Made) -> None:
     assert row["after"] == compared["after"]
 
 
+def test_a_moment_is_held_to_the_log_as_it_was_true_then(made: Made) -> None:
+    found = qudao("check", "--json", "--nats", made.live.nats, "--database", made.into)
+
+    assert (found.returncode, answer(found)["sequence"]) == (0, KNOWN)
+
+
 def test_a_moment_says_what_it_is_and_takes_nothing_in(made: Made) -> None:
     with ReadOnly(made.into) as past:
         health = past.get("/health")
@@ -145,6 +151,10 @@ def test_another_policy_can_be_put_in(made: Made) -> None:
         assert {row["policy"] for row in rows} == {"strict"}
         assert "X" in {row["grade"] for row in rows}
         assert "strict 1" in " ".join(past.get("/health")["warnings"])
+    assert (
+        "strict 1: that is not in the log"
+        in qudao("check", "--nats", made.live.nats, "--database", into).stderr
+    )
 
 
 def test_what_is_killed_half_way_goes_on_and_another_moment_is_refused(made: Made) -> None:
