@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
 from typing import Generic, TypeVar
 
 from api.fields import Stored
@@ -12,7 +11,7 @@ from api.moment import Read
 from api.query import Query
 from api.views import View
 from domain.envelope import Payload, Recorded
-from infra.database import selected_from
+from infra.database import made_of
 from infra.past import Past, Touched
 from infra.tables import codec_of
 from projections.documents import Change
@@ -69,7 +68,7 @@ class Bearing:
         self.reads: list[Read] | None = None
         #: Whether the view is computed for this question, and not read.
         self.reckoned = way is not None and (way.always or query.valid_at is not None)
-        self._sources = _base(view.name)
+        self._sources = made_of(view.name)
         self._plain = not self.reckoned and not TABLES[view.row].sql
         #: The names of the key, where a stored row may be summed anew from others as time passes.
         self._due = view.key if way is not None and way.due else ()
@@ -93,7 +92,7 @@ class Bearing:
 
 def _looked_at(read: Read, touched: Touched) -> bool:
     entry = TABLES[read.row]
-    if TABLES[touched.row].view not in _base(entry.name):
+    if TABLES[touched.row].view not in made_of(entry.name):
         return False
     main = re.search(r"\bFROM (\w+)", entry.sql)
     if TABLES[touched.row].view != (main[1] if main else entry.view):
@@ -112,13 +111,3 @@ def _looked_at(read: Read, touched: Touched) -> bool:
             return False
     own = set(touched.row.__struct_fields__)
     return bool(touched.fields & read.fields) or not (read.fields <= own)
-
-
-@cache
-def _base(name: str) -> frozenset[str]:
-    """The tables that a name people ask for is made of, by the names of their own."""
-    found = {name}
-    for entry in TABLES.values():
-        if entry.name == name and entry.sql:
-            found |= frozenset[str]().union(*[_base(source) for source in selected_from(entry.sql)])
-    return frozenset(found)

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from api.fields import Field, Stored, field_of
 from domain.identifiers import NO_DEALER, escape, unescape
-from infra.database import Position
+from infra.database import Position, made_of
 from infra.tables import codec_of
 from projections.events import EventName, EventRow, Rejection
 from projections.projection import Computed, Projection
@@ -105,8 +105,14 @@ def untoken(segment: str) -> str:
 def views_of(projections: Sequence[Projection], others: Mapping[str, Iterable[type[Row]]]) -> dict[str, View]:
     """Every view by name, from projections and from `others`: name of a position → row types that go with it."""
     owners = {row: frozenset({p.name}) for p in projections for row in p.rows}
-    owners |= {row: frozenset({p.name, *p.reads}) for p in projections for row in p.views}
     owners |= {row: frozenset({name}) for name, rows in others.items() for row in rows}
+    stored = dict(owners)
+    for projection in projections:
+        for row in projection.views:
+            entry = TABLES[row]
+            made = made_of(entry.name) if entry.sql else frozenset[str]()
+            of = [owner for one, owner in stored.items() if TABLES[one].view in made]
+            owners[row] = frozenset().union(*of) or frozenset({projection.name, *projection.reads})
     computed = {TABLES[way.row].view: way for p in projections for way in p.computed}
     named: dict[str, list[type[Row]]] = {}
     for row in owners:

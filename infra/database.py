@@ -388,6 +388,16 @@ def selected_from(sql: str) -> set[str]:
     return known & set(re.findall(r"\b(?:FROM|JOIN)\s+(\w+)", sql))
 
 
+@cache
+def made_of(name: str) -> frozenset[str]:
+    """A name people ask for, and those it is made of, however deep."""
+    found = {name}
+    for entry in TABLES.values():
+        if entry.name == name and entry.sql:
+            found |= frozenset[str]().union(*[made_of(source) for source in selected_from(entry.sql)])
+    return frozenset(found)
+
+
 def quoted(names: Iterable[str]) -> str:
     """Column names as SQL, some of which are words of SQL."""
     return ", ".join(f'"{name}"' for name in names)

@@ -39,9 +39,7 @@ class Projection(Struct, frozen=True):
     fold: Callable[[Change, Rows], None]
     modules: tuple[str, ...]
     naming: frozenset[str] = frozenset()
-    views: tuple[
-        type[Row], ...
-    ] = ()  # row types without a table, made of these rows and of what is in `reads`
+    views: tuple[type[Row], ...] = ()  # row types without a table: selected from others, or computed
     computed: tuple[Computed, ...] = ()
-    reads: tuple[str, ...] = ()  # other projections whose rows the views bring in
+    reads: tuple[str, ...] = ()  # other projections whose rows the computed views bring in
     further: Callable[[Sequence[Change], Rows], Iterator[Iterable[tuple[type[Row], Key]]]] | None = None
