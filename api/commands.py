@@ -23,7 +23,7 @@ from api.problems import AnyRequest, Decision, Problem
 from api.query import Query
 from api.reading import Opened, reached
 from api.stage0 import EVENTS
-from api.unfolding import Bearing, Unfolding
+from api.unfolding import Dependence, Unfolding
 from api.views import Reader, View, token
 from domain.assessment import (
     LATE_MAX,
@@ -186,8 +186,8 @@ class Commands:
         since, policy = (cutoff, "") if old is None else (old.cutoff_sequence, old.policy)
         view = self._views[0]
         with self._opened.replaying.past(reader, view, asked) as (past, events, there):
-            bearing = Bearing(view, (), asked)
-            walk = Unfolding(past, events, bearing, lambda: _card(there, asked, policy, bearing), since)
+            depends = Dependence(view, (), asked)
+            walk = Unfolding(past, events, depends, lambda: _card(there, asked, policy, depends), since)
             for event, _, before, row in walk.steps():
                 fact = LateFact(
                     sequence=event.sequence,
@@ -217,13 +217,13 @@ def _cards(there: Reader, asked: Query) -> list[Assessment]:
     return list(assessments(Moment(there.connection, ("dealer",)), asked.valid_at, asked.filters))
 
 
-def _card(there: Reader, asked: Query, policy: str, bearing: Bearing) -> Assessment:
-    """The dealer's card under a policy; an empty one where it has none. What it looked at is left in `bearing`."""
+def _card(there: Reader, asked: Query, policy: str, depends: Dependence) -> Assessment:
+    """The dealer's card under a policy; an empty one where it has none. What it looked at is left in `depends`."""
     assert asked.valid_at is not None
     [dealer], [period] = asked.filters["dealer"], asked.filters["period"]
     moment = Moment(there.connection, ("dealer",))
     found = list(assessments(moment, asked.valid_at, {**asked.filters, "policy": [policy]}))
-    bearing.reads = moment.reads
+    depends.reads = moment.reads
     return found[0] if found else Assessment(str(dealer), str(period), policy)
 
 

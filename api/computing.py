@@ -17,7 +17,8 @@ from api.query import Query
 from api.selecting import conditions
 from api.views import View
 from domain.calendar import AHEAD_MAX, microseconds
-from infra.database import Sql, in_memory
+from infra.database import in_memory
+from infra.sql import Sql
 from infra.tables import Codec, codec_of
 from projections.projection import Computed
 

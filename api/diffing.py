@@ -21,7 +21,7 @@ from api.past import known_sequence, recorded_at
 from api.problems import Problem
 from api.query import Query, read_known
 from api.reading import Opened
-from api.unfolding import Bearing, Unfolding
+from api.unfolding import Dependence, Unfolding
 from api.views import View
 from projections.documents import document_key
 
@@ -84,7 +84,7 @@ def diff(
     """Fold what bears on a row up to the query's `known_at`, and look at it from `since` on; None where no row is."""
     at = query.valid_at or now
     query = msgspec.structs.replace(query, filters={n: [v] for n, v in zip(view.key, key, strict=True)})
-    bearing = Bearing(view, key, query)
+    depends = Dependence(view, key, query)
     with opened.reader() as reader, opened.replaying.past(reader, view, query) as (past, events, there):
         first, last = known_sequence(reader, since), known_sequence(reader, query.known_at)
         if first > last:
@@ -92,7 +92,7 @@ def diff(
             raise Problem("bad_parameter", reason, [("known_at", reason)])
         moment = since if isinstance(since, datetime) else recorded_at(reader, first)
         walk = Unfolding(
-            past, events, bearing, lambda: row_of(there.connection, view, query, at, bearing), first
+            past, events, depends, lambda: row_of(there.connection, view, query, at, depends), first
         )
         steps = [(event, old, new) for event, _, old, new in walk.steps() if old != new]
         linked = corrections(opened.replaying, reader, [event for event, _, _ in steps], last).corrects

@@ -21,7 +21,7 @@ from api.moment import Moment
 from api.query import Query
 from api.reading import Opened, reached
 from api.selecting import conditions
-from api.unfolding import Bearing, Unfolding
+from api.unfolding import Dependence, Unfolding
 from api.views import View
 from infra.tables import codec_of
 from projections.documents import document_key
@@ -67,9 +67,9 @@ def explain(
     at = query.valid_at or now
     query = msgspec.structs.replace(query, filters={n: [v] for n, v in zip(view.key, key, strict=True)})
     effects: list[Effect] = []
-    bearing = Bearing(view, key, query)
+    depends = Dependence(view, key, query)
     with opened.reader() as reader, opened.replaying.past(reader, view, query) as (past, events, there):
-        walk = Unfolding(past, events, bearing, lambda: row_of(there.connection, view, query, at, bearing))
+        walk = Unfolding(past, events, depends, lambda: row_of(there.connection, view, query, at, depends))
         for event, change, before, row in walk.steps():
             if changes := changes_of(view.shown, before, row):
                 about = document_key(event) if change is None else change.document.key
@@ -81,14 +81,14 @@ def explain(
     return Explanation(view.name, {name: told[name] for name in view.key}, sequence, at, told, tuple(effects))
 
 
-def row_of(connection: sa.Connection, view: View, query: Query, at: datetime, bearing: Bearing) -> Values:
-    """The row as it stands there; nothing where there is none. `bearing` learns what was looked at."""
+def row_of(connection: sa.Connection, view: View, query: Query, at: datetime, depends: Dependence) -> Values:
+    """The row as it stands there; nothing where there is none. `depends` learns what was looked at."""
     found: Sequence[Any] | None
-    if (way := view.computed) is not None and bearing.reckoned:
+    if (way := view.computed) is not None and depends.reckoned:
         codec, moment = codec_of(view.row), Moment(connection, view.key)
         rows = map(codec.write, way.answer(moment, at, wanted(codec, query.filters)))
-        found = next((row for row in rows if row[: len(view.key)] == bearing.key), None)
-        bearing.reads = moment.reads
+        found = next((row for row in rows if row[: len(view.key)] == depends.key), None)
+        depends.reads = moment.reads
     else:
         with rows_of(connection, view, query, at) as (connection, meant):
             columns = [meant.source.c[name] for name in view.fields]

@@ -17,8 +17,9 @@ from api.views import Reader
 from domain.calendar import from_microseconds
 from domain.errors import QudaoError
 from domain.identifiers import digest
-from infra.database import LIVE, STOPPED, Sql
+from infra.database import LIVE, STOPPED
 from infra.positions import INDEX
+from infra.sql import Sql
 from infra.tables import codec_of
 from projections.events import EventRow
 

@@ -11,7 +11,7 @@ from api.moment import Read
 from api.query import Query
 from api.views import View
 from domain.envelope import Payload, Recorded
-from infra.database import made_of
+from infra.definitions import made_of
 from infra.past import Past, Touched
 from infra.tables import codec_of
 from projections.documents import Change
@@ -30,12 +30,18 @@ class Unfolding(Generic[R]):
         self,
         past: Past,
         events: Iterable[Recorded[Payload]],
-        bearing: Bearing,
+        depends: Dependence,
         read: Callable[[], R],
         since: int = 0,
     ) -> None:
-        """`read` reads the row from the past, and leaves in `bearing` what it looked at."""
-        self._past, self._events, self._bearing, self._read, self._since = past, events, bearing, read, since
+        """`read` reads the row from the past, and leaves in `depends` what it looked at."""
+        self._past, self._events, self._dependence, self._read, self._since = (
+            past,
+            events,
+            depends,
+            read,
+            since,
+        )
 
     def steps(self) -> Iterator[tuple[Recorded[Payload], Change | None, R, R]]:
         """Every event after the sequence that touched what the row is made of: its change, the row before and after."""
@@ -44,7 +50,7 @@ class Unfolding(Generic[R]):
             if not begun and event.sequence > self._since:
                 begun = self._begin()
             change = self._past.take(event)
-            if begun and self._bearing.on(self._past.write()):
+            if begun and self._dependence.on(self._past.write()):
                 before, self.row = self.row, self._read()
                 yield event, change, before, self.row
         if not begun:
@@ -56,7 +62,7 @@ class Unfolding(Generic[R]):
         return True
 
 
-class Bearing:
+class Dependence:
     """Whether rows that were touched may make another row of a view: reading one after every event takes long.
 
     What a computed view read the last time says what it will look at, until some of that is touched.

@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from api.fields import Field, Stored, field_of
 from domain.identifiers import NO_DEALER, escape, unescape
-from infra.database import Position, made_of
+from infra.database import Position
+from infra.definitions import made_of
 from infra.tables import codec_of
 from projections.events import EventName, EventRow, Rejection
 from projections.projection import Computed, Projection

@@ -51,13 +51,15 @@ from domain.envelope import Payload, Recorded
 from domain.event_types import CATALOGUE
 from domain.numbers import EXACT
 from infra.append import Appender
-from infra.database import Database, Sql, physical, quoted
+from infra.database import Database
+from infra.definitions import physical
 from infra.documents import Documents
 from infra.engine import EVENTS_MAX
 from infra.jetstream import connect
 from infra.message import Message
 from infra.nats_server import NatsServer
 from infra.reader import Reader
+from infra.sql import Sql, quoted
 from infra.stream import create_stream
 from infra.tables import codec_of
 from infra.versions import version

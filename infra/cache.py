@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from infra.database import Database, Statement, physical
+from infra.database import Database, Statement
+from infra.definitions import physical
 from infra.tables import codec_of
 from infra.upserts import Upsert
 from projections.rows import TABLES, Key, Row, select

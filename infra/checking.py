@@ -23,13 +23,15 @@ from infra.comparing import (
     whole_rows_of,
 )
 from infra.connection import Connection
-from infra.database import LIVE, STOPPED, Database, Position, physical, quoted
+from infra.database import LIVE, STOPPED, Database, Position
 from infra.decisions import accepted_gaps
+from infra.definitions import physical
 from infra.documents import ROWS
 from infra.engine import Engine
 from infra.materialising import moment_of
 from infra.positions import INDEX, REBUILD, Log
 from infra.reader import Reader
+from infra.sql import quoted
 from infra.stream import stream_state
 from infra.tables import SQLITE
 from projections.projection import Projection

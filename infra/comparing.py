@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from domain.numbers import text
-from infra.database import quoted
+from infra.sql import quoted
 from infra.tables import SQLITE, Codec, codec_of
 from projections.rows import Row
 

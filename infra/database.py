@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import cache
-from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,7 +16,9 @@ from msgspec import Struct
 
 from domain.errors import QudaoError
 from domain.gaps import Gap
-from infra.tables import POSTGRESQL, SQLITE, Codec, Column, codec_of
+from infra.definitions import after_each_other, definitions, physical
+from infra.sql import Sql
+from infra.tables import POSTGRESQL, SQLITE, Codec, codec_of
 from projections.rows import TABLES, Key, Row
 
 if TYPE_CHECKING:
@@ -266,7 +266,7 @@ class Database:
         `joined` are the views that select from others: they go first and come back last. One that selects from
         what is not built yet waits until that is.
         """
-        ordered = _after_each_other(joined)
+        ordered = after_each_other(joined)
         cascade = " CASCADE" if self.dialect == POSTGRESQL else ""  # to views only an earlier program knew
         for row in reversed(ordered):
             run(f"DROP VIEW IF EXISTS {TABLES[row].name}{cascade}", ())
@@ -345,123 +345,6 @@ def in_memory() -> sa.Engine:
     return sa.create_engine("sqlite://", poolclass=sa.NullPool)
 
 
-def physical(row: type[Row], version: str) -> str:
-    """The table a version of a row type lives in."""
-    return f"{TABLES[row].name}__{version}"
-
-
-def definitions(
-    tables: Iterable[tuple[type[Row], str]], joined: Iterable[type[Row]]
-) -> Iterator[tuple[str, str]]:
-    """Every name people ask for, and what it is: of the tables named, then of each other.
-
-    `joined` are the views that select from others; one that selects from what is not there is left out.
-    """
-    names: dict[str, list[str]] = {}
-    for row, table in tables:
-        # All it has, not what the row type has now: while a new version is built the table is the old one's,
-        # and SQLite takes the quoted name of a missing column for a text.
-        names.setdefault(TABLES[row].view, []).append(f"SELECT * FROM {table}")
-    for name, selects in sorted(names.items()):
-        yield name, f"{name} AS {' UNION ALL '.join(selects)}"
-    there = set(names)
-    for row in _after_each_other(joined):
-        name, sql = TABLES[row].name, TABLES[row].sql
-        if selected_from(sql) <= there:
-            there.add(name)
-            yield name, f"{name} ({quoted(column.name for column in codec_of(row).columns)}) AS {sql}"
-
-
-def _after_each_other(joined: Iterable[type[Row]]) -> list[type[Row]]:
-    """Each view after those it selects from."""
-    by_name = {TABLES[row].name: row for row in joined}
-    after = {
-        row: [by_name[name] for name in selected_from(TABLES[row].sql) if name in by_name]
-        for row in by_name.values()
-    }
-    return list(TopologicalSorter(after).static_order())
-
-
-def selected_from(sql: str) -> set[str]:
-    """The tables and views that a view selects from, by the names people ask under."""
-    known = {entry.view for entry in TABLES.values()}
-    return known & set(re.findall(r"\b(?:FROM|JOIN)\s+(\w+)", sql))
-
-
-@cache
-def made_of(name: str) -> frozenset[str]:
-    """A name people ask for, and those it is made of, however deep."""
-    found = {name}
-    for entry in TABLES.values():
-        if entry.name == name and entry.sql:
-            found |= frozenset[str]().union(*[made_of(source) for source in selected_from(entry.sql)])
-    return frozenset(found)
-
-
-def quoted(names: Iterable[str]) -> str:
-    """Column names as SQL, some of which are words of SQL."""
-    return ", ".join(f'"{name}"' for name in names)
-
-
 def now_us() -> int:
     """The projector's own clock; never part of a fold."""
     return int(datetime.now(UTC).timestamp() * 1_000_000)
-
-
-class Sql:
-    """The statements that differ between the dialects. Bulk values travel as one JSON array."""
-
-    def __init__(self, dialect: str) -> None:
-        self.postgresql = dialect == POSTGRESQL
-
-    def marked(self, sql: str) -> str:
-        return sql.replace("?", "%s") if self.postgresql else sql
-
-    def _values(self, columns: Sequence[Column]) -> str:
-        return self._given([(c.name, c.kind) for c in columns])
-
-    def _given(self, kinds: Sequence[tuple[str, str]]) -> str:
-        if not self.postgresql:
-            return ", ".join(
-                f"json_extract(value, '$[{i}]') AS \"{name}\"" for i, (name, _) in enumerate(kinds)
-            )
-        casts = {"integer": "bigint", "decimal": "bigint", "instant": "bigint", "boolean": "boolean"}
-        return ", ".join(
-            f'(value->>{i})::{casts.get(kind, "text")} AS "{name}"' for i, (name, kind) in enumerate(kinds)
-        )
-
-    def given(self, codec: Codec) -> str:
-        """The rows of one JSON array parameter as if they were stored."""
-        return f"SELECT {self._values(codec.columns)} FROM {self.each}"
-
-    @property
-    def each(self) -> str:
-        """The rows of one JSON array parameter, as `value`."""
-        return "json_array_elements(CAST(%s AS json))" if self.postgresql else "json_each(?)"
-
-    def load(self, table: str, codec: Codec) -> str:
-        names = quoted(c.name for c in codec.columns)
-        key = quoted(codec.table.key)
-        wanted = self._values(codec.columns[: codec.key_width])
-        return f"SELECT {names} FROM {table} WHERE ({key}) IN (SELECT {wanted} FROM {self.each})"
-
-    def scan(self, table: str, codec: Codec, width: int, bounds: Sequence[str]) -> str:
-        names = quoted(c.name for c in codec.columns)
-        key = codec.table.key
-        mark = "%s" if self.postgresql else "?"
-        where = [f'"{name}" = {mark}' for name in key[:width]] + [
-            f'"{key[width]}" {op} {mark}' for op in bounds
-        ]
-        return f"SELECT {names} FROM {table} WHERE {' AND '.join(where)} ORDER BY {quoted(key)}"
-
-    @staticmethod
-    def replacing(names: Sequence[str], key: Sequence[str]) -> str:
-        """What ends an INSERT: a row under a key that is there takes the new values, if there are any."""
-        changed = [f'"{name}" = excluded."{name}"' for name in names if name not in key]
-        done = f"UPDATE SET {', '.join(changed)}" if changed else "NOTHING"
-        return f"ON CONFLICT ({quoted(key)}) DO {done}"
-
-    def delete(self, table: str, codec: Codec) -> str:
-        key = quoted(codec.table.key)
-        gone = self._values(codec.columns[: codec.key_width])
-        return f"DELETE FROM {table} WHERE ({key}) IN (SELECT {gone} FROM {self.each})"

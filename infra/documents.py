@@ -23,7 +23,8 @@ from domain.envelope import Envelope, Payload, Recorded
 from domain.identifiers import NO_DEALER, digest, escape, unescape
 from domain.naming import PARTY, names
 from infra.cache import Cache
-from infra.database import Database, Statement, physical
+from infra.database import Database, Statement
+from infra.definitions import physical
 from infra.message import Message
 from infra.tables import codec_of
 from infra.upserts import Upsert

@@ -15,8 +15,9 @@ from domain.catalogue import Catalogue
 from domain.errors import QudaoError
 from domain.plans import PolicyPublished
 from infra.connection import Connection
-from infra.database import Database, physical
+from infra.database import Database
 from infra.decisions import accepted_gaps
+from infra.definitions import physical
 from infra.engine import Engine
 from infra.positions import Log
 from infra.reader import Reader, read_one

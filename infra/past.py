@@ -14,7 +14,9 @@ from msgspec import Struct
 
 from domain.envelope import Payload, Recorded
 from domain.numbers import EXACT
-from infra.database import definitions, in_memory, quoted
+from infra.database import in_memory
+from infra.definitions import definitions
+from infra.sql import quoted
 from infra.tables import Codec, codec_of
 from projections.documents import Change
 from projections.events import EventFlag

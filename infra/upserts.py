@@ -8,7 +8,8 @@ from itertools import chain
 from typing import Any
 
 from infra.arrays import arrays, unnested
-from infra.database import Sql, Statement, quoted
+from infra.database import Statement
+from infra.sql import Sql, quoted
 
 Values = tuple[Any, ...]
 # SQLite takes 32,766; more of them in one statement cost more than they save.

@@ -21,7 +21,8 @@ from api.past import Replaying
 from api.reading import Opened
 from domain.event_types import CATALOGUE
 from domain.numbers import ZERO, Money
-from infra.database import LIVE, Position, physical
+from infra.database import LIVE, Position
+from infra.definitions import physical
 from infra.positions import insert_position
 from projections.orders import ORDERS
 from projections.projection import Computed, Projection

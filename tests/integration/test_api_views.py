@@ -24,7 +24,8 @@ from api.query import PARAMETERS, parameters_of
 from api.views import FIXED_PATHS, token, untoken, views_of
 from domain.identifiers import escape
 from domain.numbers import ZERO
-from infra.database import LIVE, Position, physical
+from infra.database import LIVE, Position
+from infra.definitions import physical
 from infra.documents import ROWS
 from infra.positions import INDEX, insert_position
 from projections.projection import Computed, Projection

@@ -17,7 +17,8 @@ from litestar.testing import TestClient
 from api.views import View, views_of
 from cli.simulation import events
 from infra.arrays import arrays, unnested
-from infra.database import Database, DatabaseError, physical
+from infra.database import Database, DatabaseError
+from infra.definitions import physical
 from infra.documents import ROWS
 from infra.engine import Engine
 from infra.lock import BusyError, ProjectorLock

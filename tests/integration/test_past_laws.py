@@ -18,7 +18,7 @@ from api.views import View
 from api.whose import EVERYBODY
 from domain.envelope import Payload, Recorded
 from domain.event_types import CATALOGUE
-from infra.database import physical
+from infra.definitions import physical
 from infra.engine import Engine
 from infra.message import Message
 from infra.past import Past

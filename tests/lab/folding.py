@@ -11,10 +11,12 @@ import sqlalchemy as sa
 
 from domain.calendar import microseconds
 from domain.event_types import CATALOGUE
-from infra.database import LIVE, Database, Run, physical, quoted
+from infra.database import LIVE, Database, Run
+from infra.definitions import physical
 from infra.engine import Engine
 from infra.message import Message
 from infra.positions import Log
+from infra.sql import quoted
 from infra.tables import POSTGRESQL, Codec
 from infra.upserts import Upsert
 from projections.orders import ORDERS

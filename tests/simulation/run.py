@@ -15,7 +15,8 @@ from domain.catalogue import Rejected
 from domain.chain import START, leaf, link
 from domain.envelope import Payload, Recorded
 from domain.event_types import CATALOGUE
-from infra.database import BUILDING, LIVE, RETIRED, STOPPED, FenceError, Position, physical
+from infra.database import BUILDING, LIVE, RETIRED, STOPPED, FenceError, Position
+from infra.definitions import physical
 from infra.documents import same_content
 from infra.engine import Engine
 from infra.message import Message

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from domain.calendar import from_microseconds
 from domain.numbers import scaled
 from infra.cache import Cache
-from infra.database import Database, physical
+from infra.database import Database
+from infra.definitions import physical
 from infra.documents import ROWS
 from infra.tables import Codec
 from projections.orders import OrderingDealer

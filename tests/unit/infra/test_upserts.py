@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from infra.database import Sql
+from infra.sql import Sql
 from infra.tables import SQLITE
 from infra.upserts import PARAMETERS_MAX, Upsert
 

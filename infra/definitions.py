@@ -1,0 +1,65 @@
+"""What people ask for by name: the tables that a name is made of, and its definition."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+from graphlib import TopologicalSorter
+
+from infra.sql import quoted
+from infra.tables import codec_of
+from projections.rows import TABLES, Row
+
+
+def physical(row: type[Row], version: str) -> str:
+    """The table a version of a row type lives in."""
+    return f"{TABLES[row].name}__{version}"
+
+
+def definitions(
+    tables: Iterable[tuple[type[Row], str]], joined: Iterable[type[Row]]
+) -> Iterator[tuple[str, str]]:
+    """Every name people ask for, and what it is: of the tables named, then of each other.
+
+    `joined` are the views that select from others; one that selects from what is not there is left out.
+    """
+    names: dict[str, list[str]] = {}
+    for row, table in tables:
+        # All it has, not what the row type has now: while a new version is built the table is the old one's,
+        # and SQLite takes the quoted name of a missing column for a text.
+        names.setdefault(TABLES[row].view, []).append(f"SELECT * FROM {table}")
+    for name, selects in sorted(names.items()):
+        yield name, f"{name} AS {' UNION ALL '.join(selects)}"
+    there = set(names)
+    for row in after_each_other(joined):
+        name, sql = TABLES[row].name, TABLES[row].sql
+        if selected_from(sql) <= there:
+            there.add(name)
+            yield name, f"{name} ({quoted(column.name for column in codec_of(row).columns)}) AS {sql}"
+
+
+def after_each_other(joined: Iterable[type[Row]]) -> list[type[Row]]:
+    """Each view after those it selects from."""
+    by_name = {TABLES[row].name: row for row in joined}
+    after = {
+        row: [by_name[name] for name in selected_from(TABLES[row].sql) if name in by_name]
+        for row in by_name.values()
+    }
+    return list(TopologicalSorter(after).static_order())
+
+
+def selected_from(sql: str) -> set[str]:
+    """The tables and views that a view selects from, by the names people ask under."""
+    known = {entry.view for entry in TABLES.values()}
+    return known & set(re.findall(r"\b(?:FROM|JOIN)\s+(\w+)", sql))
+
+
+@cache
+def made_of(name: str) -> frozenset[str]:
+    """A name people ask for, and those it is made of, however deep."""
+    found = {name}
+    for entry in TABLES.values():
+        if entry.name == name and entry.sql:
+            found |= frozenset[str]().union(*[made_of(source) for source in selected_from(entry.sql)])
+    return frozenset(found)
