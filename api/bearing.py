@@ -47,13 +47,13 @@ class Folded(Struct, frozen=True):
         return frozenset[str]().union(*[one.kinds for one in self.projections])
 
     @property
-    def naming(self) -> frozenset[str]:
-        return frozenset[str]().union(*[one.naming for one in self.projections])
+    def by_name(self) -> frozenset[str]:
+        return frozenset[str]().union(*[one.by_name for one in self.projections])
 
     @property
     def general(self) -> frozenset[str]:
         """The kinds whose documents, where they are of nobody, may bear on anybody."""
-        return frozenset[str]().union(*[one.kinds - one.naming for one in self.projections])
+        return frozenset[str]().union(*[one.kinds - one.by_name for one in self.projections])
 
 
 def bearing(index: Index, folded: Folded, whose: Whose) -> list[Recorded[Payload]]:
@@ -71,7 +71,7 @@ def bearing(index: Index, folded: Folded, whose: Whose) -> list[Recorded[Payload
         if whose.places:
             places, kinds = whose.places, folded.kinds
         else:
-            places, kinds = dealers | ever_registered(index, dealers) | whose.names, folded.naming
+            places, kinds = dealers | ever_registered(index, dealers) | whose.names, folded.by_name
         found = _of_nobody(index, folded.general) | _of_kinds(index, folded.across)
         found |= of_others(index, dealers, places, kinds | (folded.kinds & {DEALER}))
         # A dealer's place may bear the id of another dealer, whose own documents are about it without naming it.
@@ -114,7 +114,7 @@ def of_others(
     index: Index, dealers: Collection[str], places: Collection[str], kinds: Collection[str]
 ) -> set[int]:
     """What others, or nobody, said that bears on dealers or on places: whole documents, of these kinds."""
-    found = _naming(index, dealers, places, kinds) | _voided(index, dealers)
+    found = _others_naming(index, dealers, places, kinds) | _voided(index, dealers)
     if DEALER in kinds:
         found |= _staying(index, dealers)
     if {ORDER, DELIVERY} <= set(kinds):
@@ -122,7 +122,7 @@ def of_others(
     return index.with_voids(found)
 
 
-def _naming(
+def _others_naming(
     index: Index, dealers: Collection[str], places: Collection[str], kinds: Collection[str]
 ) -> set[int]:
     """Documents of which a statement names one of the places, or a target found so."""

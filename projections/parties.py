@@ -62,7 +62,7 @@ PARTIES = Projection(
         *(Rep, RepAssignment, RepHolding, RepTarget),
     ),
     kinds=frozenset(_BY_KIND),
-    naming=frozenset({"location"}),
+    by_name=frozenset({"location"}),
     keys=keys,
     fold=fold,
     modules=(

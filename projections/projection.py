@@ -28,7 +28,7 @@ class Projection(Struct, frozen=True):
 
     `kinds` are the kinds of document it folds. `keys` announces rows the fold will touch, so that they are
     loaded in bulk; `further` announces, in waves, those whose keys stand in the rows of the wave before. What both
-    forget is loaded singly. `modules` names the code its version is made from. `naming` are those of its kinds
+    forget is loaded singly. `modules` names the code its version is made from. `by_name` are those of its kinds
     whose documents, beside their own dealer's rows, bear on those of whom and what they name, and not on anybody's.
     """
 
@@ -38,7 +38,7 @@ class Projection(Struct, frozen=True):
     keys: Callable[[Change], Iterator[tuple[type[Row], Key]]]
     fold: Callable[[Change, Rows], None]
     modules: tuple[str, ...]
-    naming: frozenset[str] = frozenset()
+    by_name: frozenset[str] = frozenset()
     views: tuple[type[Row], ...] = ()  # row types without a table: selected from others, or computed
     computed: tuple[Computed, ...] = ()
     reads: tuple[str, ...] = ()  # other projections whose rows the computed views bring in
