@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
 
 import msgspec
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ from msgspec import Struct
 
 from api.stage0 import EVENTS, SAID, DocumentKey, Index, among, kept, naming
 from api.whose import TARGET, Whose
+from domain.calendar import microseconds
 from domain.catalogue import BY_PAYLOAD, TYPES
 from domain.corrections import EventVoided
 from domain.dealers import DealerMerged
@@ -35,10 +37,12 @@ class Folded(Struct, frozen=True):
     """What folds the events: the projections, and what else a view makes of them.
 
     `across` are the kinds whose documents bear on rows of the view whosever they are; with `odd`, the dealers' own
-    events count that nothing folds, because they may be flagged.
+    events count that nothing folds, because they may be flagged. With `valid_at`, what was not true by then changes
+    nothing.
     """
 
     projections: Sequence[Projection]
+    valid_at: datetime | None = None
     across: frozenset[str] = frozenset()
     odd: bool = False
 
@@ -69,15 +73,15 @@ def bearing(index: Index, folded: Folded, whose: Whose) -> list[Recorded[Payload
         dealers = whose.dealers or whose.places
         own = column.dealer.in_(sorted(dealers))
         if whose.places:
-            places, kinds = whose.places, folded.kinds
+            named, kinds = whose.places, folded.kinds
         else:
-            places, kinds = dealers | ever_registered(index, dealers) | whose.names, folded.by_name
+            named, kinds = dealers | ever_registered(index, dealers) | whose.targets, folded.by_name
         found = _of_nobody(index, folded.general) | _of_kinds(index, folded.across)
-        found |= of_others(index, dealers, places, kinds | (folded.kinds & {DEALER}))
+        found |= of_others(index, dealers, named, kinds | (folded.kinds & {DEALER}))
         # A dealer's place may bear the id of another dealer, whose own documents are about it without naming it.
-        alike = column.kind.in_(sorted(kinds)), column.dealer.in_(sorted(places - dealers))
+        alike = column.kind.in_(sorted(kinds)), column.dealer.in_(sorted(named - dealers))
         found |= index.statements(index.documents(*alike))
-        found |= _a_delivery(index) if DELIVERY in folded.kinds else set()
+        found |= _a_delivery(index, folded.valid_at) if DELIVERY in folded.kinds else set()
         found |= index.statements(one for one in whose.documents if one[0] in folded.kinds)
         where = sa.or_(
             own if folded.odd else sa.and_(own, where), among(index.reader, index.with_voids(found))
@@ -170,26 +174,28 @@ def _delivered_for(index: Index, dealers: Collection[str], places: Collection[st
     return index.statements(of)
 
 
-def _a_delivery(index: Index) -> set[int]:
+def _a_delivery(index: Index, valid_at: datetime | None) -> set[int]:
     """One delivery of anybody's: whether a sale is an order or a delivery depends on there being any at all.
 
-    The first of which something stands that was loaded; where there is none, nothing.
+    The first of which something stands that was loaded, and was by then; where there is none, nothing.
     """
     column, reached, limit = EVENTS.c, 0, 1
     said = sa.select(column.sequence, column.dealer, column.document)
     said = said.where(index.taken, column.type == DISPATCHED).order_by(column.sequence)
+    if valid_at is not None:
+        said = said.where(column.effective <= microseconds(valid_at))
     run = index.reader.connection.execute
     while some := run(said.where(column.sequence > reached).limit(limit)).fetchall():
         documents = [(DELIVERY, dealer, name) for _, dealer, name in some]
-        for document in _loaded(index.at(index.with_voids(index.statements(documents)))):
+        for document in _loaded(index.at(index.with_voids(index.statements(documents))), valid_at):
             return index.with_voids(index.statements([document]))
         reached, limit = some[-1].sequence, AT_ONCE  # the first nearly always
     return set()
 
 
-def _loaded(said: Iterable[Recorded[Payload]]) -> Iterator[DocumentKey]:
+def _loaded(said: Iterable[Recorded[Payload]], valid_at: datetime | None) -> Iterator[DocumentKey]:
     """The deliveries that, after all that was said of them, have left with something."""
-    replay, after = Replay(MemoryRows()), dict[DocumentKey, Document | None]()
+    replay, after = Replay(MemoryRows(), valid_at), dict[DocumentKey, Document | None]()
     for event in said:
         if (change := replay.take(event)) is not None:
             after[change.document.key] = change.after

@@ -17,7 +17,6 @@ from api.reading import Opened
 from domain.errors import QudaoError
 from domain.gaps import Gap
 from infra.database import BUILDING, LIVE, RETIRED, STOPPED, Position
-from infra.materialising import Moment
 from infra.monitoring import ServerState, faults_of
 from infra.stream import StreamState
 
@@ -68,7 +67,7 @@ async def health_of(link: Link, opened: Opened, wanted: Sequence[str]) -> Health
     try:
         positions = await asyncio.to_thread(opened.positions)
         if (moment := await asyncio.to_thread(opened.moment)) is not None:
-            warnings.append(_told(moment))
+            warnings.append(f"This is the book as it was {moment}.")
     except (QudaoError, Problem) as error:
         unread = f"The database cannot be read: {error}."
     state, log_health = await _log(link, opened.gaps, faults, warnings)
@@ -154,12 +153,6 @@ async def _log(
         means.explanation,
         servers,
     )
-
-
-def _told(moment: Moment) -> str:
-    asked = "" if moment.valid_at is None else f", asked for {moment.valid_at.isoformat()}"
-    tried = f", with {', '.join(moment.policies)} put in to be tried" if moment.policies else ""
-    return f"This is the book as it was known at sequence {moment.known_at}{asked}{tried}."
 
 
 def _other_log(state: StreamState, positions: Sequence[Position]) -> list[str]:

@@ -212,7 +212,7 @@ def _changed(
     if not sequences:
         return {}
     wanted, found = set(sequences), {}
-    folded = Folded(list(replaying.projections.values()), odd=True)
+    folded = Folded(list(replaying.projections.values()), query.valid_at, odd=True)
     index, whose = replaying.index(reader, sequences[-1]), Whose(frozenset({dealer}))
     past = Past(folded.projections, query.valid_at)
     try:

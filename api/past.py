@@ -24,6 +24,9 @@ from infra.past import Past
 from infra.positions import INDEX
 from projections.projection import Projection
 
+#: What a question can name so that fewer events bear on it.
+NARROWING = ("dealer", "location", "rep", "territory", "promotion")
+
 
 class Replaying(Struct, frozen=True):
     """What is needed to fold events again."""
@@ -52,11 +55,15 @@ class Replaying(Struct, frozen=True):
         if not view.explained:
             reason = f"{view.name} says what arrived and what became of it: there is nothing to fold again"
             raise Problem("cannot_be_answered", reason, [(_past_by(query), reason)])
+        if reader.tried:
+            reason = (
+                f"{', '.join(reader.tried)} was put in here and is in no event: nothing can be folded again"
+            )
+            raise Problem("cannot_be_answered", reason, [(_past_by(query), reason)])
         known = known_sequence(reader, query.known_at)
         begun(reader, query.valid_at, known)
-        folded = Folded(
-            [self.projections[name] for name in sorted(names - {INDEX})], view.across, odd=INDEX in names
-        )
+        projections = [self.projections[name] for name in sorted(names - {INDEX})]
+        folded = Folded(projections, query.valid_at, view.across, odd=INDEX in names)
         past = Past(folded.projections, query.valid_at)
         there = Reader(past.connection, [Position(name, "past", LIVE, known) for name in names])
         try:
@@ -68,14 +75,11 @@ class Replaying(Struct, frozen=True):
         self, reader: Reader, view: View, query: Query, folded: Folded, known: int
     ) -> Iterator[Recorded[Payload]]:
         """Raises a cannot_be_answered problem where they are too many."""
-        narrowing = ("dealer", "location", "rep", "territory", "promotion")
-        fewer = " or ".join(name for name in narrowing if name in view.fields) or "less"
-        made = f"make the moment: qudao replay --known-at {known} --into sqlite:///past.db"
         index = self.index(reader, known, query.without)
         try:
             yield from bearing(index, folded, whose(index, query, folded.kinds))
         except TooManyError as error:
-            reason = f"{error}: name {fewer}, or {made}"
+            reason = f"{error}: {_instead(view, query, known)}"
             raise Problem("cannot_be_answered", reason, [(_past_by(query), reason)]) from None
 
     def index(self, reader: Reader, known: int, without: Sequence[int] = (), most: int = 0) -> Index:
@@ -128,6 +132,17 @@ def known_sequence(reader: Reader, known_at: int | datetime | None) -> int:
         else:
             high = middle - 1
     return low
+
+
+def _instead(view: View, query: Query, known: int) -> str:
+    """What to ask for instead of what takes too much."""
+    fewer = [name for name in NARROWING if name in view.fields and name not in query.filters]
+    said = [f"name {' or '.join(fewer)}"] if fewer else []
+    if not query.without:
+        valid_at = f" --valid-at {query.valid_at.isoformat()}" if query.valid_at is not None else ""
+        made = f"qudao replay --known-at {known}{valid_at} --into sqlite:///past.db"
+        said.append(f"make the moment, and ask it: {made}")
+    return ", or ".join(said) or "leave it out"
 
 
 def _past_by(query: Query) -> str:

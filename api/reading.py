@@ -96,7 +96,7 @@ class Opened:
                     connection = connection.execution_options(isolation_level="REPEATABLE READ")
                 positions = _positions(connection)
                 self.gaps = _gaps(connection) if positions else ()
-                yield Reader(connection, positions)
+                yield Reader(connection, positions, self._moment.policies if self._moment is not None else ())
         except (sa.exc.OperationalError, sa.exc.ProgrammingError) as error:
             raise self._away(error) from error
 

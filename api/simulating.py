@@ -117,12 +117,12 @@ def simulate(opened: Opened, view: View, asked: Simulation, at: datetime) -> Sim
         )
     )
     at = query.valid_at or at
-    with opened.reader() as reader:
-        sequence = reached(view, query, reader.positions) or 0
-        without = msgspec.structs.replace(query, without=asked.without)
-        with opened.replaying.moment(reader, view, query) as there:
-            found = list(_filled(there, view, query, periods, at, None))
-        with opened.replaying.moment(reader, view, without) as there:
+    with opened.asked(view, query) as there:
+        sequence = reached(view, query, there.positions) or 0
+        found = list(_filled(there, view, query, periods, at, None))
+        tried = [] if asked.without else list(_filled(there, view, query, periods, at, asked))
+    if asked.without:
+        with opened.asked(view, msgspec.structs.replace(query, without=asked.without)) as there:
             tried = list(_filled(there, view, query, periods, at, asked))
     # One card is tried beside all that rule; where none is, each is held to itself.
     itself = asked.card is None and asked.policy is None

@@ -14,7 +14,7 @@ from api.views import Reader
 from domain.envelope import Payload, Recorded
 from domain.errors import QudaoError
 from domain.identifiers import digest
-from domain.naming import PARTY
+from domain.naming import OTHER
 from infra.database import LIVE, STOPPED, Position
 from infra.positions import INDEX
 from infra.tables import POSTGRESQL, SQLITE
@@ -49,7 +49,7 @@ def among(reader: Reader, sequences: Iterable[int]) -> sa.ColumnElement[bool]:
     return EVENTS.c.sequence.in_(given.columns(sa.column("value")))
 
 
-def naming(ids: Iterable[str], what: str = PARTY) -> sa.ColumnElement[bool]:
+def naming(ids: Iterable[str], what: str = OTHER) -> sa.ColumnElement[bool]:
     """Which events name any of these ids of a kind; dealers and places beside their own dealer."""
     where = (EVENT_NAMES.c.what == what, EVENT_NAMES.c.name.in_(sorted(ids)))
     return EVENTS.c.sequence.in_(sa.select(EVENT_NAMES.c.sequence).where(*where))

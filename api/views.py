@@ -37,10 +37,14 @@ TERRITORIES, TERRITORY, PARENT = "territories", "territory", "parent"
 
 
 class Reader(Struct, frozen=True):
-    """One moment of the database: its rows and its positions, in one read transaction."""
+    """One moment of the database: its rows and its positions, in one read transaction.
+
+    `tried` are policies that were put in, and are in no event.
+    """
 
     connection: sa.Connection
     positions: Sequence[Position]
+    tried: Sequence[str] = ()
 
 
 class View(Struct, frozen=True):

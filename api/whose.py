@@ -10,7 +10,7 @@ from msgspec import Struct
 from api.query import Query
 from api.stage0 import EVENTS, DocumentKey, Index, naming
 from domain.catalogue import BY_PAYLOAD
-from domain.naming import PARTY, PROMOTION, REP, TERRITORY
+from domain.naming import OTHER, PROMOTION, REP, TERRITORY
 from domain.plans import TargetRecord, TargetSet
 from domain.territories import RepAssigned, TerritoryDefined
 
@@ -29,12 +29,12 @@ LEADING = {
 class Whose(Struct, frozen=True):
     """Whose rows are asked for: those of dealers, or of places, or everybody's.
 
-    With rows of dealers `documents` of nobody count, too, and the documents that name any of `names`.
+    With rows of dealers `documents` of nobody count, too, and what is part of `targets`.
     """
 
     dealers: frozenset[str] = frozenset()
     places: frozenset[str] = frozenset()
-    names: frozenset[str] = frozenset()
+    targets: frozenset[str] = frozenset()
     documents: frozenset[DocumentKey] = frozenset()
     everybody: bool = False
 
@@ -55,31 +55,36 @@ def whose(index: Index, query: Query, kinds: Collection[str]) -> Whose:
     if dealers or places:
         return Whose(dealers) if dealers else Whose(places=places)
     if TARGET in kinds and (targets := filters.get("target")):
-        return _of_targets(index, targets)
+        return _of_targets(index, targets, kinds)
     for by, kind in LEADING.items():
         if (named := filters.get(by)) and "" not in named:
-            return _led(index, {kind: set(named)})
-    return EVERYBODY if query.under is None else _led(index, {TERRITORY: {query.under}})
+            return _led(index, {kind: set(named)}, kinds)
+    return EVERYBODY if query.under is None else _led(index, {TERRITORY: {query.under}}, kinds)
 
 
-def _of_targets(index: Index, targets: Collection[str]) -> Whose:
+def _of_targets(index: Index, targets: Collection[str], kinds: Collection[str]) -> Whose:
     """Whom targets were ever set for."""
     column, named = EVENTS.c, dict[str, set[str]]()
     said = index.at(index.sequences(column.kind == TARGET, column.document.in_(sorted(targets))))
     scopes = [event.data.scope for event in said if isinstance(event.data, TargetRecord)]
     for scope in scopes:
-        ways = ((PARTY, scope.dealer), (REP, scope.rep), (TERRITORY, scope.territory))
+        ways = ((OTHER, scope.dealer), (REP, scope.rep), (TERRITORY, scope.territory))
         found = next(((kind, name) for kind, name in ways if name is not None), None)
         if found is None:
             return EVERYBODY
         named.setdefault(found[0], set()).add(found[1])
-    return _led(index, named, {(TARGET, "", target) for target in targets})
+    return _led(index, named, kinds, {(TARGET, "", target) for target in targets})
 
 
-def _led(index: Index, named: dict[str, set[str]], documents: Collection[DocumentKey] = frozenset()) -> Whose:
+def _led(
+    index: Index,
+    named: dict[str, set[str]],
+    kinds: Collection[str],
+    documents: Collection[DocumentKey] = frozenset(),
+) -> Whose:
     """The dealers that names lead to, and the documents of nobody that have any of these names."""
     column = EVENTS.c
-    dealers = set(named.get(PARTY, ()))
+    dealers = set(named.get(OTHER, ()))
     territories, outlets = set(named.get(TERRITORY, ())), set[str]()
     if reps := named.get(REP):
         for event in index.at(index.sequences(column.type == ASSIGNED, column.document.in_(sorted(reps)))):
@@ -87,12 +92,14 @@ def _led(index: Index, named: dict[str, set[str]], documents: Collection[Documen
             to = event.data.to
             for name, some in ((to.dealer, dealers), (to.territory, territories), (to.outlet, outlets)):
                 some |= {name} if name is not None else set()
-    ways = {**named, PARTY: outlets, TERRITORY: _within(index, territories)}
-    naming_any = sa.or_(sa.false(), *[naming(names, kind) for kind, names in ways.items() if names])
-    dealers |= index.dealers(naming_any, column.dealer != "")
-    found = index.documents(naming_any, column.dealer == "").union(documents)
-    targets = frozenset(name for kind, _, name in found if kind == TARGET)
-    return Whose(frozenset(dealers), names=targets, documents=frozenset(found))
+    ways = {**named, OTHER: outlets, TERRITORY: _within(index, territories)}
+    any_of = sa.or_(sa.false(), *[naming(names, what) for what, names in ways.items() if names])
+    found = index.documents(any_of, column.kind.in_(sorted(kinds))).union(documents)
+    of_nobody = frozenset(one for one in found if not one[1])
+    targets = frozenset(name for kind, _, name in of_nobody if kind == TARGET)
+    return Whose(
+        frozenset(dealers | {dealer for _, dealer, _ in found} - {""}), frozenset(), targets, of_nobody
+    )
 
 
 def _within(index: Index, territories: set[str]) -> set[str]:

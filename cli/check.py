@@ -77,7 +77,7 @@ def lines_of(report: Report) -> list[str]:
     elif different:
         first = f"different: {different:,} rows are not what the log says up to sequence {report.sequence:,}"
         wrong = {t.table for t in report.tables if t.different}
-        lines += ["", f"{first}; {_advice(wrong)}"]
+        lines += ["", f"{first}; {'`qudao replay` makes the moment anew' if report.made else _advice(wrong)}"]
     return lines
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cli.trouble import make_folder
 from infra.database import Database, DatabaseError
+from infra.materialising import moment_of
 from infra.settings import Settings
 
 
@@ -13,7 +14,13 @@ def open_database(settings: Settings) -> Database:
     """The database to be written; its folder is made where it is this machine's own."""
     if not settings.database:
         make_folder(Path(settings.data))
-    return Database(settings.database_url)
+    database = Database(settings.database_url)
+    if moment_of(database) is not None:
+        database.close()
+        raise DatabaseError(
+            f"{database.name} holds a moment that was made: only `qudao up --read-only` takes it"
+        )
+    return database
 
 
 def look_into_database(settings: Settings) -> Database:

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what was known at an instant, or at a sequence of the log (default: all)",
     )
     parser.add_argument(
-        "--valid-at", metavar="INSTANT", help="ask it for this instant, not for whenever it is asked"
+        "--valid-at", metavar="INSTANT", help="what was true by an instant (default: whenever it is true)"
     )
     parser.add_argument(
         "--policy",
@@ -45,7 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a policy to put in, as data of policy.published.v1 in JSON; may be repeated",
     )
-    parser.add_argument("--into", required=True, metavar="URL", help="a new database: sqlite:///FILE")
+    parser.add_argument(
+        "--into",
+        required=True,
+        metavar="URL",
+        help="a new database: sqlite:///FILE or postgresql+psycopg://…",
+    )
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -56,7 +61,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(msgspec.json.encode({"into": arguments.into, "moment": moment}).decode())
     else:
-        print(f"{arguments.into} is the book as it was known at sequence {moment.known_at:,}")
+        print(f"{arguments.into} is the book as it was {moment}")
         print(f"ask it:  qudao up --read-only --database {arguments.into}")
     return 0
 

@@ -215,10 +215,10 @@ def _over(command: PublishAssessment, now: datetime) -> Period:
 
 
 def _card(command: PublishAssessment, old: Published | None, cards: Sequence[CardFilled]) -> CardFilled:
+    if old is not None and not cards:  # nothing is left to be judged: that is what the restatement says
+        return CardFilled(old.policy, old.version, True, None, NO_GRADE, ZERO, (), ())
     wanted = old.policy if old is not None else command.policy
     found = [card for card in cards if card.ruling and wanted in (None, card.policy)]
-    if old is not None and not cards:  # all it was made of is withdrawn: that is what the restatement says
-        return CardFilled(old.policy, old.version, True, None, NO_GRADE, ZERO, (), ())
     if not found:
         there = ", ".join(card.policy for card in cards if card.ruling)
         raise RefusedError(

@@ -1,4 +1,4 @@
-"""What an event names: dealers and places, representatives, territories and promotions. An index is asked by it."""
+"""What an event names, by which an index of the log is asked: dealers and places, representatives, territories …"""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from msgspec.inspect import (
     VarTupleType,
 )
 
-PARTY, REP, TERRITORY, PROMOTION = "", "rep", "territory", "promotion"
+OTHER, REP, TERRITORY, PROMOTION = "", "rep", "territory", "promotion"
 
-#: Members of data that name a dealer, a place or an outlet (and `id`, that of a place), or one of the other kinds.
+#: Members of data that name one of these, or something else: a dealer, a place (`id`), an outlet, a parent.
 NAMES = {
     **dict.fromkeys(
-        ("dealer", "dealers", "merged", "parent", "predecessor", "seller", "funder", "owner"), PARTY
+        ("dealer", "dealers", "merged", "parent", "predecessor", "seller", "funder", "owner"), OTHER
     ),
-    **dict.fromkeys(("from", "to", "location", "to_location", "outlet", "scope", "id"), PARTY),
+    **dict.fromkeys(("from", "to", "location", "to_location", "outlet", "scope", "id"), OTHER),
     **{"rep": REP, "territory": TERRITORY, "territories": TERRITORY, "promotion": PROMOTION},
 }
 
-Named = tuple[str, str]  # kind, text
+Named = tuple[str, str]  # what it is, its id
 
 
 def names(data: Struct) -> set[Named]:
@@ -41,10 +41,10 @@ def names(data: Struct) -> set[Named]:
     while level:  # not by calls: bodies of policies may be deep
         said = level.pop()
         if isinstance(said, Struct):
-            for attribute, kind in _bearing(type(said)):
+            for attribute, what in _bearing(type(said)):
                 value = getattr(said, attribute)
-                if kind is not None:
-                    _add(kind, value, found)
+                if what is not None:
+                    _add(what, value, found)
                 elif value is not None:
                     level.append(value)
         elif isinstance(said, tuple | list):
@@ -57,16 +57,16 @@ def names(data: Struct) -> set[Named]:
     return found
 
 
-def _add(kind: str, value: Any, found: set[Named]) -> None:
+def _add(what: str, value: Any, found: set[Named]) -> None:
     if type(value) is str:
-        found.add((kind, value))
+        found.add((what, value))
     elif isinstance(value, tuple | list):
-        found.update([(kind, one) for one in value if type(one) is str])
+        found.update([(what, one) for one in value if type(one) is str])
 
 
 @cache
 def _bearing(struct: type[Struct]) -> tuple[tuple[str, str | None], ...]:
-    """The fields of a Struct that name something of a kind, or (None) have parts that may."""
+    """The fields of a Struct that name something, and what, or (None) have parts that may."""
     found: list[tuple[str, str | None]] = []
     for field in msgspec.inspect.type_info(struct).fields:  # type: ignore[attr-defined]
         if _is_name(field):

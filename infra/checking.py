@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import sleep
 
 import sqlalchemy as sa
 from msgspec import Struct
@@ -20,12 +21,11 @@ from infra.comparing import (
     columns_of,
     compare_table,
     stored_rows,
-    whole_rows_of,
 )
 from infra.connection import Connection
 from infra.database import LIVE, STOPPED, Database, Position
 from infra.decisions import accepted_gaps
-from infra.definitions import physical
+from infra.definitions import definitions, edited, physical
 from infra.documents import ROWS
 from infra.engine import Engine
 from infra.materialising import moment_of
@@ -40,6 +40,8 @@ from projections.rows import TABLES, Row
 #: Tables of stage 0 that are no row types.
 INTERNAL = {"identities": ("digest", "sequence", "voids"), "documents": ("digest", "statements")}
 
+LOOKS, LOOK_SECONDS = 3, 0.5
+
 Progress = Callable[[str, int, int], None]
 
 
@@ -50,13 +52,14 @@ class CheckError(QudaoError):
 
 
 class Report(Struct):
-    """What a comparison found; `differences` are the first ones."""
+    """What a comparison found; `differences` are the first ones; `made`: of a moment that was made."""
 
     sequence: int
     equal: bool
     tables: list[Compared]
     differences: list[Difference]
     not_compared: list[str]
+    made: bool = False
 
 
 async def check(
@@ -88,9 +91,11 @@ async def check(
             index = _index(positions)
             engine.check_log(Log(index.store_id, index.stream_created), index.sequence)
             await _fold(client, engine, index.sequence, progress)
-            return await asyncio.to_thread(
+            report = await asyncio.to_thread(
                 _compare, connection, live, engine, positions, projections, progress
             )
+            report.made = moment is not None
+            return report
     finally:
         await asyncio.to_thread(engine.close)
 
@@ -146,46 +151,34 @@ def _compare(
             refolded = stored_rows(beside, engine.database.dialect, other, columns)
             report.tables.append(compare_table(name, rows, refolded, columns, report.differences))
             progress("compared", number, len(pairs))
-        right = not not_compared and not any(table.different for table in report.tables)
-        names = _names(engine, projections) if right else {}
-        for number, (name, row) in enumerate(sorted(names.items()), 1):
-            _compare_asked(connection, live, beside, name, row, report)
-            progress("views compared", number, len(names))
+    if not not_compared:
+        found = _edited(live, engine, projections)
+        report.tables += [Compared(one.table, changed=1) for one in found]
+        report.differences += found[: SHOWN_MAX - len(report.differences)]
     report.equal = not not_compared and not any(table.different for table in report.tables)
     return report
 
 
-def _compare_asked(
-    connection: sa.Connection,
-    live: Database,
-    beside: sa.Connection,
-    name: str,
-    row: type[Row],
-    report: Report,
-) -> None:
-    """Hold what people ask for under a name to what the log gives: a view may have been edited, and not its tables."""
-    columns, found, differences = whole_rows_of(row), Compared(f"view {name}"), list[Difference]()
-    refolded = stored_rows(beside, SQLITE, name, columns)
-    try:
-        with connection.begin_nested():
-            rows = stored_rows(connection, live.dialect, name, columns)
-            found = compare_table(found.table, rows, refolded, columns, differences)
-    except (sa.exc.OperationalError, sa.exc.ProgrammingError) as error:
-        found.changed = 1
-        said = str(error.orig).splitlines()[0]
-        differences = [Difference(found.table, (), "definition", said, "a view that can be read")]
-    if found.different:
-        report.tables.append(found)
-        report.differences += differences[: SHOWN_MAX - len(report.differences)]
+def _edited(live: Database, engine: Engine, projections: Sequence[Projection]) -> list[Difference]:
+    """The names people ask for that are not what they should be: they may have been edited, and not their tables.
 
-
-def _names(engine: Engine, projections: Sequence[Projection]) -> dict[str, type[Row]]:
-    """The names people ask under, and a row type with their fields."""
-    found: dict[str, type[Row]] = {}
-    for row, _ in engine.live_tables():
-        found.setdefault(TABLES[row].view, row)
+    Read in short moments, for which no projector waits; it may be switching, so what is found is looked at again.
+    """
+    owner = dict.fromkeys(ROWS, INDEX) | {row: p.name for p in projections for row in p.rows}
     joined = [row for projection in projections for row in projection.views if TABLES[row].sql]
-    return found | {TABLES[row].name: row for row in joined}
+    found: list[Difference] = []
+    for _ in range(LOOKS):
+        with one_moment(live) as (connection, positions):
+            serving = {p.projection: p.version for p in positions if p.status in (LIVE, STOPPED)}
+            tables = [(row, physical(row, serving[owner[row]])) for row, _ in engine.live_tables()]
+            found = [
+                Difference(f"view {name}", (), "definition", is_, should)
+                for name, is_, should in edited(connection, definitions(tables, joined))
+            ]
+        if not found:
+            break
+        sleep(LOOK_SECONDS)
+    return found
 
 
 _Pair = tuple[str, str, str, Columns]

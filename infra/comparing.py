@@ -52,13 +52,6 @@ class Columns(Struct, frozen=True):
     texts: tuple[bool, ...]
     codec: Codec | None = None
 
-    def order(self, dialect: str) -> Iterator[str]:
-        """How each column of the key is sorted."""
-        bytewise, first = (' COLLATE "C"', " NULLS FIRST") if dialect != SQLITE else ("", "")
-        for number, textual in enumerate(self.texts):
-            nullable = self.codec is not None and self.codec.columns[number].nullable
-            yield f"{bytewise if textual else ''}{first if nullable else ''}"
-
     def shown(self, values: Sequence[Any]) -> list[Any]:
         """A row's values as people know them: decimals, instants; as stored where they cannot be read."""
         if self.codec is None:
@@ -82,19 +75,14 @@ def columns_of(row: type[Row]) -> Columns:
     )
 
 
-def whole_rows_of(row: type[Row]) -> Columns:
-    """Rows that are compared whole, where a key may not be the only one of its kind."""
-    codec = codec_of(row)
-    texts = tuple(c.kind in ("text", "day", "json") for c in codec.columns)
-    return Columns(tuple(c.name for c in codec.columns), len(texts), texts, codec)
-
-
 def stored_rows(
     connection: sa.Connection, dialect: str, table: str, columns: Columns
 ) -> Iterator[tuple[Any, ...]]:
-    """Stored values in key order, which is the same in both dialects: texts by their bytes, what is null first."""
+    """Stored values in key order, which is the same in both dialects: texts by their bytes."""
+    bytewise = "" if dialect == SQLITE else ' COLLATE "C"'
     order = ", ".join(
-        f'"{name}"{how}' for name, how in zip(columns.names, columns.order(dialect), strict=False)
+        f'"{name}"{bytewise if text else ""}'
+        for name, text in zip(columns.names, columns.texts, strict=False)
     )
     found = connection.exec_driver_sql(
         f"SELECT {quoted(columns.names)} FROM {table} ORDER BY {order}",

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from graphlib import TopologicalSorter
 
+import sqlalchemy as sa
+
 from infra.sql import quoted
-from infra.tables import codec_of
+from infra.tables import POSTGRESQL, codec_of
 from projections.rows import TABLES, Row
 
 
@@ -63,3 +65,38 @@ def made_of(name: str) -> frozenset[str]:
         if entry.name == name and entry.sql:
             found |= frozenset[str]().union(*[made_of(source) for source in selected_from(entry.sql)])
     return frozenset(found)
+
+
+def edited(connection: sa.Connection, wanted: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
+    """The names that are not what they should be: name, what it is, what it should be.
+
+    PostgreSQL says a definition in words of its own: it is asked what it would say of the right one, by a view of
+    this transaction alone, which is never committed.
+    """
+    run, postgresql = connection.exec_driver_sql, connection.dialect.name == POSTGRESQL
+    there: dict[str, str] = dict(tuple(row) for row in run(_ALL[postgresql]))
+    for number, (name, definition) in enumerate(wanted):
+        is_, should = there.get(name, ""), f"CREATE VIEW {definition}"
+        if postgresql:
+            mine = f"should_be_{number}"
+            try:
+                with connection.begin_nested():
+                    run(f"CREATE TEMP VIEW {mine}{definition.removeprefix(name)}")
+                    should = str(run(f"SELECT pg_get_viewdef('pg_temp.{mine}'::regclass)").scalar())
+            except sa.exc.ProgrammingError as error:  # another view is gone that it selects from
+                should = str(error.orig).splitlines()[0]
+        if _parts(is_) != _parts(should):
+            yield name, is_, should
+
+
+_ALL = {
+    False: "SELECT name, sql FROM sqlite_master WHERE type = 'view'",
+    True: "SELECT relname, pg_get_viewdef(oid) FROM pg_class "
+    "WHERE relkind = 'v' AND relnamespace = current_schema()::regnamespace",
+}
+
+
+def _parts(definition: str) -> list[str]:
+    """A definition without the order of the tables that are put together in it, which rebuilds change."""
+    head, _, body = definition.partition(" AS ") if definition.startswith("CREATE") else ("", "", definition)
+    return [head, *sorted(part.strip() for part in body.rstrip(";").split("UNION ALL"))]

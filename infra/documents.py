@@ -21,7 +21,7 @@ from domain.catalogue import Catalogue, Rejected
 from domain.corrections import EventVoided
 from domain.envelope import Envelope, Payload, Recorded
 from domain.identifiers import NO_DEALER, digest, escape, unescape
-from domain.naming import PARTY, names
+from domain.naming import OTHER, names
 from infra.cache import Cache
 from infra.database import Database, Statement
 from infra.definitions import physical
@@ -334,8 +334,10 @@ class Documents:
                 *(envelope.source, envelope.id, kind, name, time, effective, of, message.body.decode()),
             )
         )
-        own = PARTY, dealer
-        self._name_rows += [(*named, event.sequence) for named in names(event.data) if named != own]
+        own = OTHER, dealer
+        self._name_rows += [
+            (named[1], named[0], event.sequence) for named in names(event.data) if named != own
+        ]
 
     def take(self, sequence: int) -> list[Statement]:
         """The statements that store all changes since the last call."""

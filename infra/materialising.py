@@ -47,6 +47,11 @@ class Moment(Struct, frozen=True):
     valid_at: datetime | None = None
     policies: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        true = "" if self.valid_at is None else f", and true by {self.valid_at.isoformat()}"
+        tried = f", with {', '.join(self.policies)} put in to be tried" if self.policies else ""
+        return f"known at sequence {self.known_at:,}{true}{tried}"
+
 
 async def materialise(
     client: Connection,
@@ -134,11 +139,7 @@ def _begin(database: Database, moment: Moment) -> None:
     if held == moment:
         return
     if held is not None or database.positions():
-        what = (
-            "something else"
-            if held is None
-            else f"what was known at {held.known_at}, as it was asked for then"
-        )
+        what = "something else" if held is None else f"what was {held}"
         raise MomentError(f"{database.name} holds {what} already: give another with --into")
     with database.transaction() as run:
         run("CREATE TABLE moment (known_at BIGINT NOT NULL, valid_at BIGINT, policies TEXT NOT NULL)", ())

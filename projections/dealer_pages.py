@@ -141,7 +141,7 @@ _SALES = ("ordered_net", "dispatched_net", "returned_net")
 class Dealer(Row):
     """A dealer at a glance: its status, territory, contract, orders, sales, target, last card, stock and flags.
 
-    Days are counted up to that of the instant asked about. Stock and flags are as they stand now. The target is the
+    Days are counted up to that of the instant asked about. Stock and flags are as they stood then. The target is the
     sum of its own base ones of amount that run on the day, of months rather than quarters; the card is that of the
     quarter before, under the policy that ruled it.
     """

@@ -53,15 +53,16 @@ class Rejection(Row):
     reasons: tuple[dict[str, Any], ...] = ()
 
 
-@table("event_names", key=("what", "name", "sequence"), home="shared")
+@table("event_names", key=("name", "what", "sequence"), home="shared")
 class EventName(Row):
     """An id that a message names in its data beside its own dealer.
 
-    `what` is rep, territory or promotion; empty for a place, an outlet or another dealer.
+    `what` is rep, territory or promotion; empty for whatever else is named: a place, an outlet, another dealer, a
+    parent.
     """
 
-    what: str
     name: str
+    what: str
     sequence: int
 
 

@@ -360,5 +360,4 @@ SALES = Projection(
         *("projections.products", "projections.orders"),
     ),
     views=(DealerSale, Sale),
-    reads=("parties",),
 )

@@ -48,7 +48,7 @@ class OutletOrder(Row):
     stated_territory: str
     rep: str = ""
     territory: str = ""
-    outlet_class: str = ""  # of the outlet as it is known now
+    outlet_class: str = ""  # of the outlet as it is known
     orders: int = 0
 
 

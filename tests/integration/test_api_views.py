@@ -389,17 +389,26 @@ def test_a_view_nobody_has_built_yet_says_so(database: Where) -> None:
     assert response.json()["type"] == "/problems/not_built"
 
 
-def test_a_view_that_another_program_built_without_a_field_says_so(databases: Databases) -> None:
+#: What an older program had made of a name, and a question that needs more.
+OLDER = {
+    "orders": ("SELECT 'D1' AS dealer, 'O1' AS \"order\"", "/orders"),
+    "event_names": ("SELECT 'D1' AS name, 1 AS sequence", "/stock_levels?location=WH&known_at=1"),
+}
+
+
+@pytest.mark.parametrize("name", OLDER)
+def test_a_view_that_another_program_built_without_a_field_says_so(databases: Databases, name: str) -> None:
     where = databases.new()
     fold(where, log([order()]))
+    made, question = OLDER[name]
     engine = sa.create_engine(address(where))
     with engine.begin() as connection:
         cascade = " CASCADE" if engine.dialect.name == "postgresql" else ""
-        connection.exec_driver_sql(f"DROP VIEW orders{cascade}")
-        connection.exec_driver_sql("CREATE VIEW orders AS SELECT 'D1' AS dealer, 'O1' AS \"order\"")
+        connection.exec_driver_sql(f"DROP VIEW {name}{cascade}")
+        connection.exec_driver_sql(f"CREATE VIEW {name} AS {made}")
     engine.dispose()
     with site(where) as client:
-        response = client.get("/orders")
+        response = client.get(question)
 
     assert response.status_code == 503
     assert response.json()["type"] == "/problems/not_built"

@@ -101,16 +101,17 @@ def test_a_rebuild_beside_is_switched_by_the_projector_at_work_and_is_equal(site
     assert site.get("/stock_levels?limit=1")[0] == 200
 
 
+#: What is done to the database, what is named, and what is said of it.
 EDITS = {
     "a view that shows another row": (
-        "CREATE VIEW ordering_dealers AS SELECT 'D9' AS dealer, 7 AS orders, TRUE AS registered",
-        "view ordering_dealers",
+        [
+            "DROP VIEW ordering_dealers",
+            "CREATE VIEW ordering_dealers AS SELECT 'D9' AS dealer, 7 AS orders, TRUE AS registered",
+        ],
+        *("view ordering_dealers", "start the projector again"),
     ),
-    "a view that cannot be read": (
-        "CREATE VIEW ordering_dealers AS SELECT 'D9' AS dealer",
-        "view ordering_dealers",
-    ),
-    "a gap that nobody accepted": ("INSERT INTO gaps VALUES (7, 9)", "gaps"),
+    "a view that is gone": (["DROP VIEW barred_orders"], "view barred_orders", "start the projector again"),
+    "a gap that nobody accepted": (["INSERT INTO gaps VALUES (7, 9)"], "gaps", "move the database away"),
 }
 
 
@@ -121,16 +122,16 @@ def test_what_was_edited_beside_the_rows_is_found(tmp_path: Path, databases: Dat
     with up(place.folder, "--database", address(place.database)) as site:
         _, receipt = site.post("/events", order("SO-1", "D1"))
         site.rows("orders", receipt["sequence"])
-    sql, where = EDITS[edit]
+    done, where, advice = EDITS[edit]
     with closing(database_on(place.database)) as edited, edited.transaction() as run:
-        if "VIEW" in sql:
-            run("DROP VIEW ordering_dealers", ())
-        run(sql, ())
+        for sql in done:
+            run(sql, ())
     with NatsServer.start(place.folder / "nats"):
-        found = qudao("check", *place.flags, "--json")
+        found, said = qudao("check", *place.flags, "--json"), qudao("check", *place.flags)
 
     assert found.returncode == 1
     assert {d["table"] for d in answer(found)["differences"]} == {where}
+    assert advice in said.stdout
 
 
 def test_a_row_that_was_edited_is_found_and_a_rebuild_without_a_projector_puts_it_right(

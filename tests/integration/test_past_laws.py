@@ -115,8 +115,17 @@ OFFERED = {
     "discounts": [{"kind": "p", "amount": "1", "promotion": "P1"}],
 }
 PERCENT = {"kind": "percent", "percent": "10"}
-#: What is asked, of whom, and what was said that does not name whom.
+#: What is asked, of whom, and what was said that does not name whom; it is asked as it is true at noon, too.
 STORIES = {
+    "the first delivery is of a later day than another's": (
+        *("targets", "dealer", "D1"),
+        [
+            TARGET,
+            order("O1", "D1"),
+            dispatched("L1", "D2", time=NOON + timedelta(days=1)),
+            dispatched("L2", "D3", time=NOON - timedelta(days=1)),
+        ],
+    ),
     "an order's delivery does not name where the order goes": (
         *("stock_levels", "location", "WH"),
         [dispatched("L0", "D2"), ORDERED, dispatched("L1", "D1", ("COLA", 4), order="O1")],
@@ -212,16 +221,21 @@ STORIES = {
 
 @pytest.mark.parametrize("story", STORIES)
 def test_what_bears_on_a_question_without_naming_whom_is_folded_too(
-    scratch_of_all: Scratch, story: str
+    scratch_of_all: Scratch, story: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, by, whom, said = STORIES[story]
     opened = opened_on(scratch_of_all.new(), log(said))
     known = _asked(opened, VIEWS[name], (by, whom), ("known_at", str(len(said))))
     live = _asked(opened, VIEWS[name], (by, whom))
+    at_noon = [(by, whom), ("valid_at", NOON.isoformat())]
+    true = _tried(opened, VIEWS[name], at_noon)
+    monkeypatch.setattr("api.past.whose", lambda index, query, kinds: EVERYBODY)
+    whole = _tried(opened, VIEWS[name], at_noon)
     opened.close()
 
     assert live
     assert known == live
+    assert true == whole
 
 
 def test_an_explanation_counts_what_waited_for_its_time(scratch_of_all: Scratch) -> None:

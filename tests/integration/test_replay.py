@@ -126,7 +126,7 @@ def test_a_moment_says_what_it_is_and_takes_nothing_in(made: Made) -> None:
         decided = httpx.post(f"{past.url}/commands/publish-assessment", json={})
 
         assert health["healthy"]
-        assert f"known at sequence {KNOWN}" in " ".join(health["warnings"])
+        assert f"known at sequence {KNOWN}, and true by 2025-01-06" in " ".join(health["warnings"])
         assert [found.status_code for found in (sent, decided)] == [403, 403]
         assert sent.json()["type"] == "/problems/read_only"
 
@@ -151,10 +151,14 @@ def test_another_policy_can_be_put_in(made: Made) -> None:
         assert {row["policy"] for row in rows} == {"strict"}
         assert "X" in {row["grade"] for row in rows}
         assert "strict 1" in " ".join(past.get("/health")["warnings"])
-    assert (
-        "strict 1: that is not in the log"
-        in qudao("check", "--nats", made.live.nats, "--database", into).stderr
-    )
+        tried = {"periods": ["2025-Q1"], "card": CARD}
+        simulated = httpx.post(f"{past.url}/assessments/simulate", json=tried).json()
+        assert (simulated["compared"], simulated["grade_changes"]) == (len(rows), 0)
+        for other in ("valid_at=2025-01-06T00:00:00Z", f"known_at={KNOWN}"):
+            refused = httpx.get(f"{past.url}/assessments?period=2025-Q1&{other}")
+            assert "strict 1 was put in here" in refused.json()["detail"]
+    check = qudao("check", "--nats", made.live.nats, "--database", into)
+    assert "strict 1: that is not in the log" in check.stderr
 
 
 def test_what_is_killed_half_way_goes_on_and_another_moment_is_refused(made: Made) -> None:
@@ -170,6 +174,7 @@ def test_what_is_killed_half_way_goes_on_and_another_moment_is_refused(made: Mad
     again = replay(made.live, "--known-at", str(KNOWN), "--into", into)
     other = replay(made.live, "--known-at", str(KNOWN - 1), "--into", into)
 
+    assert "holds a moment" in qudao("project", "--nats", made.live.nats, "--database", into).stderr
     assert (first.returncode, again.returncode, other.returncode) == (0, 0, 2)
     assert "holds what was known at" in other.stderr
 
