@@ -40,7 +40,7 @@ from projections.rows import TABLES, Row
 #: Tables of stage 0 that are no row types.
 INTERNAL = {"identities": ("digest", "sequence", "voids"), "documents": ("digest", "statements")}
 
-LOOKS, LOOK_SECONDS = 3, 0.5
+LOOKS, LOOK_SECONDS = 5, 0.5
 
 Progress = Callable[[str, int, int], None]
 
@@ -166,19 +166,22 @@ def _edited(live: Database, engine: Engine, projections: Sequence[Projection]) -
     """
     owner = dict.fromkeys(ROWS, INDEX) | {row: p.name for p in projections for row in p.rows}
     joined = [row for projection in projections for row in projection.views if TABLES[row].sql]
-    found: list[Difference] = []
-    for _ in range(LOOKS):
-        with one_moment(live) as (connection, positions):
-            serving = {p.projection: p.version for p in positions if p.status in (LIVE, STOPPED)}
-            tables = [(row, physical(row, serving[owner[row]])) for row, _ in engine.live_tables()]
-            found = [
-                Difference(f"view {name}", (), "definition", is_, should)
-                for name, is_, should in edited(connection, definitions(tables, joined))
-            ]
-        if not found:
-            break
+    for looks_left in reversed(range(LOOKS)):
+        try:
+            with one_moment(live) as (connection, positions):
+                serving = {p.projection: p.version for p in positions if p.status in (LIVE, STOPPED)}
+                tables = [(row, physical(row, serving[owner[row]])) for row, _ in engine.live_tables()]
+                found = [
+                    Difference(f"view {name}", (), "definition", is_, should)
+                    for name, is_, should in edited(connection, definitions(tables, joined))
+                ]
+            if not found or not looks_left:
+                return found
+        except (sa.exc.OperationalError, sa.exc.InternalError):
+            if not looks_left:
+                raise
         sleep(LOOK_SECONDS)
-    return found
+    raise AssertionError("the last look returns or raises")
 
 
 _Pair = tuple[str, str, str, Columns]

@@ -70,19 +70,24 @@ def made_of(name: str) -> frozenset[str]:
 def edited(connection: sa.Connection, wanted: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
     """The names that are not what they should be: name, what it is, what it should be.
 
-    PostgreSQL says a definition in words of its own: it is asked what it would say of the right one, by a view of
-    this transaction alone, which is never committed.
+    PostgreSQL says a definition in words of its own: it is asked what it would say of the right one, by a view that is
+    never committed. Both look at the tables, so each look ends before the next begins, and gives up (OperationalError,
+    InternalError) where a projector is switching them: it never waits for this.
     """
     run, postgresql = connection.exec_driver_sql, connection.dialect.name == POSTGRESQL
-    there: dict[str, str] = dict(tuple(row) for row in run(_ALL[postgresql]))
-    for number, (name, definition) in enumerate(wanted):
+    if postgresql:
+        run("SET LOCAL lock_timeout = '300ms'")
+    with connection.begin_nested() as look:
+        there: dict[str, str] = dict(tuple(row) for row in run(_ALL[postgresql]))
+        look.rollback()
+    for name, definition in wanted:
         is_, should = there.get(name, ""), f"CREATE VIEW {definition}"
         if postgresql:
-            mine = f"should_be_{number}"
             try:
-                with connection.begin_nested():
-                    run(f"CREATE TEMP VIEW {mine}{definition.removeprefix(name)}")
-                    should = str(run(f"SELECT pg_get_viewdef('pg_temp.{mine}'::regclass)").scalar())
+                with connection.begin_nested() as look:
+                    run(f"CREATE TEMP VIEW should_be{definition.removeprefix(name)}")
+                    should = str(run("SELECT pg_get_viewdef('pg_temp.should_be'::regclass)").scalar())
+                    look.rollback()
             except sa.exc.ProgrammingError as error:  # another view is gone that it selects from
                 should = str(error.orig).splitlines()[0]
         if _parts(is_) != _parts(should):
