@@ -180,6 +180,9 @@ def _edited(live: Database, engine: Engine, projections: Sequence[Projection]) -
         except (sa.exc.OperationalError, sa.exc.InternalError):
             if not looks_left:
                 raise
+        except sa.exc.ProgrammingError as error:
+            said = str(error.orig).splitlines()[0]
+            raise CheckError(f"views cannot be compared ({said}): grant TEMPORARY on the database") from None
         sleep(LOOK_SECONDS)
     raise AssertionError("the last look returns or raises")
 
