@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import sys
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -20,7 +21,7 @@ from domain.envelope import Payload, Recorded
 from domain.identifiers import digest
 from domain.orders import OrderPlaced
 from domain.plans import LocationRegistered
-from projections.documents import Document, document_key
+from projections.documents import document_key
 from projections.projection import Projection
 from projections.replay import Replay
 from projections.rows import MemoryRows
@@ -175,31 +176,48 @@ def _delivered_for(index: Index, dealers: Collection[str], places: Collection[st
 
 
 def _a_delivery(index: Index, valid_at: datetime | None) -> set[int]:
-    """One delivery of anybody's: whether a sale is an order or a delivery depends on there being any at all.
+    """Deliveries of anybody's, nearly always one: whether a sale is an order or a delivery depends on there being any.
 
-    The first of which something stands that was loaded, and was by then; where there is none, nothing.
+    After each event of the log one of them had left with something if any delivery had: so they go on until one has
+    that nothing took back, and none began before it did.
     """
-    column, reached, limit = EVENTS.c, 0, 1
+    column, run = EVENTS.c, index.reader.connection.execute
     said = sa.select(column.sequence, column.dealer, column.document)
     said = said.where(index.taken, column.type == DISPATCHED).order_by(column.sequence)
     if valid_at is not None:
         said = said.where(column.effective <= microseconds(valid_at))
-    run = index.reader.connection.execute
+    found, reached, limit, enough = set[int](), 0, 1, sys.maxsize
     while some := run(said.where(column.sequence > reached).limit(limit)).fetchall():
-        documents = [(DELIVERY, dealer, name) for _, dealer, name in some]
-        for document in _loaded(index.at(index.with_voids(index.statements(documents))), valid_at):
-            return index.with_voids(index.statements([document]))
-        reached, limit = some[-1].sequence, AT_ONCE  # the first nearly always
-    return set()
+        documents = dict[DocumentKey, int]()
+        for sequence, dealer, name in some:
+            documents.setdefault((DELIVERY, dealer, name), sequence)
+        spans = _loaded(index.at(index.with_voids(index.statements(documents))), valid_at)
+        for document, sequence in documents.items():
+            if sequence > enough:
+                return index.with_voids(found)
+            if (span := spans.get(document)) is not None:
+                found |= index.statements([document])
+                since, stays = span
+                enough = min(enough, since) if stays else enough
+        reached, limit = some[-1].sequence, AT_ONCE
+        if reached >= enough:
+            break
+    return index.with_voids(found)
 
 
-def _loaded(said: Iterable[Recorded[Payload]], valid_at: datetime | None) -> Iterator[DocumentKey]:
-    """The deliveries that, after all that was said of them, have left with something."""
-    replay, after = Replay(MemoryRows(), valid_at), dict[DocumentKey, Document | None]()
+def _loaded(
+    said: Iterable[Recorded[Payload]], valid_at: datetime | None
+) -> dict[DocumentKey, tuple[int, bool]]:
+    """The deliveries that ever had left with something: since which sequence, and whether nothing took it back."""
+    replay, found = Replay(MemoryRows(), valid_at), dict[DocumentKey, tuple[int, bool]]()
     for event in said:
-        if (change := replay.take(event)) is not None:
-            after[change.document.key] = change.after
-    for document, state in after.items():
-        sent = state.one(DeliveryDispatched) if state is not None else None
-        if sent is not None and any(line.quantity for line in sent.data.lines):
-            yield document
+        if (change := replay.take(event)) is None:
+            continue
+        sent = change.after.one(DeliveryDispatched) if change.after is not None else None
+        loaded = sent is not None and any(line.quantity for line in sent.data.lines)
+        if change.document.key in found:
+            since, stays = found[change.document.key]
+            found[change.document.key] = since, stays and loaded
+        elif loaded:
+            found[change.document.key] = event.sequence, True
+    return found

@@ -30,7 +30,7 @@ def conditions(view: View, query: Query, at: datetime) -> list[sa.ColumnElement[
         options = [column[name] == some[0] if len(some) == 1 else column[name].in_(some)] if some else []
         if len(some) < len(values):
             options.append(column[name].is_(None))
-        wanted.append(sa.or_(*options))
+        wanted.append(sa.or_(sa.false(), *options))
     if query.range or query.base:
         ranges = [query.range] if query.base is None else [query.range, query.base]
         wanted.append(sa.or_(*[within(view, range) for range in ranges]))

@@ -25,7 +25,8 @@ class EventType(Struct, frozen=True):
     """One entry of the catalogue.
 
     `document` is the kind of document the event speaks about; its id is the payload's `document_field`.
-    Statements of one type about one document restate each other within a `slot`: the values of these fields.
+    Statements of one type about one document restate each other within a `slot`: the values of these fields. What is
+    restated was wrong from the beginning, unless the type is a `step`: then each is true from its own time on.
     """
 
     name: str
@@ -35,6 +36,7 @@ class EventType(Struct, frozen=True):
     document: str
     document_field: str
     slot: tuple[str, ...]
+    step: bool
     effective: Effective
     has_dealer: bool
 
@@ -62,6 +64,7 @@ def fact(
     document: str | None = None,
     document_field: str | None = None,
     slot: tuple[str, ...] = (),
+    step: bool = False,
     effective: Effective = lambda data: None,
 ) -> Callable[[P], P]:
     """Enter a payload into the catalogue under its wire name.
@@ -90,6 +93,7 @@ def fact(
             document=document or first,
             document_field=_attribute(payload, first),
             slot=tuple(_attribute(payload, field) for field in slot),
+            step=step,
             effective=effective,
             has_dealer="dealer" in payload.__struct_fields__,
         )

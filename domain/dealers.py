@@ -83,17 +83,17 @@ class DealerAdmitted(DealerRecord, frozen=True, kw_only=True):
     name: Name
 
 
-@fact("dealer.declined.v1", families=("decisions",))
+@fact("dealer.declined.v1", families=("decisions",), step=True)
 class DealerDeclined(DealerRecord, frozen=True, kw_only=True):
     """The company does not take the applicant on."""
 
 
-@fact("dealer.amended.v1", families=("dealers", "decisions"))
+@fact("dealer.amended.v1", families=("dealers", "decisions"), step=True)
 class DealerAmended(DealerRecord, frozen=True, kw_only=True):
     """What is given here of the dealer's master data is so from now on; what is not given stays."""
 
 
-@fact("dealer.graded.v1", families=STANDING)
+@fact("dealer.graded.v1", families=STANDING, step=True)
 class DealerGraded(Payload, frozen=True, kw_only=True):
     """The dealer has this grade."""
 
@@ -102,7 +102,7 @@ class DealerGraded(Payload, frozen=True, kw_only=True):
     basis: Basis = ()
 
 
-@fact("dealer.suspended.v1", families=STANDING)
+@fact("dealer.suspended.v1", families=STANDING, step=True)
 class DealerSuspended(Payload, frozen=True, kw_only=True):
     """The dealer may place no new orders until it is reinstated."""
 
@@ -111,7 +111,7 @@ class DealerSuspended(Payload, frozen=True, kw_only=True):
     basis: Basis = ()
 
 
-@fact("dealer.reinstated.v1", families=STANDING)
+@fact("dealer.reinstated.v1", families=STANDING, step=True)
 class DealerReinstated(Payload, frozen=True, kw_only=True):
     """The dealer may order again."""
 
@@ -120,7 +120,7 @@ class DealerReinstated(Payload, frozen=True, kw_only=True):
     basis: Basis = ()
 
 
-@fact("dealer.banned.v1", families=STANDING)
+@fact("dealer.banned.v1", families=STANDING, step=True)
 class DealerBanned(Payload, frozen=True, kw_only=True):
     """The dealer is shut out, and whoever bears its legal id with it."""
 
@@ -129,7 +129,7 @@ class DealerBanned(Payload, frozen=True, kw_only=True):
     basis: Basis = ()
 
 
-@fact("dealer.exited.v1", families=STANDING)
+@fact("dealer.exited.v1", families=STANDING, step=True)
 class DealerExited(Payload, frozen=True, kw_only=True):
     """The dealer has left the channel."""
 
@@ -138,7 +138,7 @@ class DealerExited(Payload, frozen=True, kw_only=True):
     basis: Basis = ()
 
 
-@fact("dealer.merged.v1", families=STANDING)
+@fact("dealer.merged.v1", families=STANDING, step=True)
 class DealerMerged(Payload, frozen=True, kw_only=True):
     """The dealer `merged` goes on as part of this one."""
 
@@ -198,7 +198,7 @@ class OutletOpened(OutletRecord, frozen=True, kw_only=True):
     class_: Code = field(name="class")
 
 
-@fact("outlet.amended.v1", families=("dealers",))
+@fact("outlet.amended.v1", families=("dealers",), step=True)
 class OutletAmended(OutletRecord, frozen=True, kw_only=True):
     """What is given here of the outlet's master data is so from now on; what is not given stays."""
 

@@ -84,7 +84,7 @@ class DeliveryReceived(Payload, frozen=True, kw_only=True):
     lines: Annotated[tuple[ReceivedLine, ...], Meta(max_length=LINES_MAX)]
 
 
-@fact("delivery.failed.v1", families=("deliveries",), effective=lambda data: data.attempted)
+@fact("delivery.failed.v1", families=("deliveries",), step=True, effective=lambda data: data.attempted)
 class DeliveryFailed(Payload, frozen=True, kw_only=True):
     """The goods could not be handed over."""
 

@@ -80,7 +80,7 @@ class ComplaintOpened(Payload, frozen=True, kw_only=True):
     text: Text | None = None
 
 
-@fact("complaint.resolved.v1", families=("field",))
+@fact("complaint.resolved.v1", families=("field",), step=True)
 class ComplaintResolved(Payload, frozen=True, kw_only=True):
     """A complaint has been dealt with."""
 
@@ -103,7 +103,7 @@ class FeedbackRaised(Payload, frozen=True, kw_only=True):
     text: Text | None = None
 
 
-@fact("feedback.decided.v1", families=("field",))
+@fact("feedback.decided.v1", families=("field",), step=True)
 class FeedbackDecided(Payload, frozen=True, kw_only=True):
     """The company has answered a proposal."""
 
@@ -147,7 +147,7 @@ class ViolationRecorded(Payload, frozen=True, kw_only=True):
         exact_fields(self, "points")
 
 
-@fact("violation.confirmed.v1", families=("decisions",))
+@fact("violation.confirmed.v1", families=("decisions",), step=True)
 class ViolationConfirmed(Payload, frozen=True, kw_only=True):
     """The company finds that the dealer has broken the rule."""
 
@@ -163,7 +163,7 @@ class ViolationConfirmed(Payload, frozen=True, kw_only=True):
         exact_fields(self, "points")
 
 
-@fact("violation.dismissed.v1", families=("decisions",))
+@fact("violation.dismissed.v1", families=("decisions",), step=True)
 class ViolationDismissed(Payload, frozen=True, kw_only=True):
     """The company finds that the dealer has not broken the rule."""
 

@@ -108,7 +108,7 @@ class ConfirmedLine(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=T
         exact_fields(self, "quantity", least=ZERO)
 
 
-@fact("order.confirmed.v1", families=("orders",))
+@fact("order.confirmed.v1", families=("orders",), step=True)
 class OrderConfirmed(Payload, frozen=True, kw_only=True):
     """The company has promised to deliver the order."""
 
@@ -118,7 +118,7 @@ class OrderConfirmed(Payload, frozen=True, kw_only=True):
     lines: Annotated[tuple[ConfirmedLine, ...], Meta(max_length=LINES_MAX)] = ()
 
 
-@fact("order.amended.v1", families=("orders",))
+@fact("order.amended.v1", families=("orders",), step=True)
 class OrderAmended(Payload, frozen=True, kw_only=True):
     """The order now has these lines instead of all it had before."""
 
@@ -134,7 +134,7 @@ class OrderAmended(Payload, frozen=True, kw_only=True):
 Hold = Literal["credit", "stock", "compliance", "other"]
 
 
-@fact("order.held.v1", families=("orders",), slot=("reason",))
+@fact("order.held.v1", families=("orders",), step=True, slot=("reason",))
 class OrderHeld(Payload, frozen=True, kw_only=True):
     """The order waits and will not be delivered until it is released."""
 
@@ -143,7 +143,7 @@ class OrderHeld(Payload, frozen=True, kw_only=True):
     reason: Hold
 
 
-@fact("order.released.v1", families=("orders",), slot=("reason",))
+@fact("order.released.v1", families=("orders",), step=True, slot=("reason",))
 class OrderReleased(Payload, frozen=True, kw_only=True):
     """The order no longer waits for this reason."""
 

@@ -212,6 +212,10 @@ class Documents:
         if held.key != key:
             raise RuntimeError(f"two documents share one digest: {held.key} and {key}")
         before = held.current
+        if self._valid_at is None:
+            earlier = before.statements if before is not None else ()
+        else:  # what stands, whenever it is true
+            earlier = _statements(held.at(event.sequence - 1))
         toggles = (voids[0],) if voids and not self._stands(event) else ()
         held.entries.append(Entry(event, toggles))
         held.size += len(message.body)
@@ -227,11 +231,10 @@ class Documents:
             held.current = Document(*key, (event,))
         else:
             held.current = document(key, [*before.statements, event])
-        if before is not None:
-            first = next((s for s in before.statements if s.type == event.type), None)
-            if first is not None and first.event.source != event.event.source:
-                flag = (event.dealer, "restated_by_another_source", f"{key[0]}/{key[2]}")
-                mark(self.flags, EventFlag, event, flag, True)
+        first = next((s for s in earlier if s.type == event.type), None)
+        if first is not None and first.event.source != event.event.source:
+            flag = (event.dealer, "restated_by_another_source", f"{key[0]}/{key[2]}")
+            mark(self.flags, EventFlag, event, flag, True)
         return Change(event, key[0], before, held.current)
 
     def _void(self, void: Recorded[Payload], data: EventVoided) -> tuple[int, Change | None]:

@@ -82,12 +82,20 @@ def document(key: tuple[str, str, str], statements: Iterable[Recorded[Payload]])
 
 
 def true_by(statements: list[Recorded[Payload]], valid_at: datetime) -> list[Recorded[Payload]]:
-    """The statements of a document that were true by an instant: a restatement is as old as what it restates."""
+    """The statements of a document that were true by an instant: a restatement is as old as what it restates.
+
+    A step (it is amended once more, or held again) restates nothing of the time before it.
+    """
     since: dict[tuple[object, ...], datetime] = {}
     for statement in statements:
         slot = slot_of(statement)
         since[slot] = min(since.get(slot, statement.effective), statement.effective)
-    return [statement for statement in statements if since[slot_of(statement)] <= valid_at]
+    return [
+        statement
+        for statement in statements
+        if (statement.effective if BY_PAYLOAD[type(statement.data)].step else since[slot_of(statement)])
+        <= valid_at
+    ]
 
 
 def slot_of(statement: Recorded[Payload]) -> tuple[object, ...]:

@@ -21,7 +21,8 @@ class PublishedAssessment(Row):
     """A dealer's assessment as it was published; later facts do not change it, they supersede it by another.
 
     `because` names the events that became known since the one it supersedes, and what each moved. `seen` is where
-    the card is answered as it was true at the instant `at`, known up to `cutoff_sequence`: what was decided upon.
+    the card is answered as it was true at the instant `at`, known up to `cutoff_sequence`: what was decided upon. It is
+    empty where no card was left.
     """
 
     dealer: str
@@ -100,7 +101,9 @@ def row_of(dealer: str, assessment: str, data: AssessmentPublished | None = None
         at=data.valid_at,
         cutoff_sequence=data.cutoff_sequence,
         state_sequence=data.state_sequence,
-        seen=f"/assessments/{card}?known_at={data.cutoff_sequence}&valid_at={valid_at}",
+        seen=f"/assessments/{card}?known_at={data.cutoff_sequence}&valid_at={valid_at}"
+        if data.criteria
+        else "",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from domain.calendar import AHEAD_MAX
@@ -63,8 +64,9 @@ class Replay:
         if (before.statements if before else ()) == (after.statements if after else ()):
             return None
         self._documents[key] = after
-        if before is not None and not isinstance(event.data, EventVoided):
-            first = next((s for s in before.statements if s.type == event.type), None)
+        if not isinstance(event.data, EventVoided):
+            earlier = self._earlier(key, before, event)
+            first = next((s for s in earlier if s.type == event.type), None)
             if first is not None and first.event.source != event.event.source:
                 self._mark(event, event.dealer, "restated_by_another_source", f"{key[0]}/{key[2]}")
         return Change(event, key[0], before, after)
@@ -80,6 +82,14 @@ class Replay:
             [statement for statement in statements if self._stands(statement)] if self._voids else statements
         )
         return standing if self._valid_at is None else true_by(standing, self._valid_at)
+
+    def _earlier(
+        self, key: tuple[str, str, str], before: Document | None, event: Recorded[Payload]
+    ) -> Sequence[Recorded[Payload]]:
+        """What was said of a document before an event and stands, whenever it is true."""
+        if self._valid_at is None:
+            return before.statements if before is not None else ()
+        return [one for one in self._statements[key] if one is not event and self._stands(one)]
 
     def _root(self, event: Recorded[Payload]) -> Recorded[Payload] | None:
         """The event that is no void at the end of a chain of voids, if it has come."""

@@ -217,9 +217,11 @@ def test_a_territory_has_everything_below_it(
 def test_the_tree_is_asked_like_any_other_view(asked: TestClient[Litestar]) -> None:
     north = items(asked, "/territories?under=north")
     both = items(asked, "/territories?under=north&territory=BJ&territory=south")
+    outside = items(asked, "/territories?under=north&territory=south")
 
     assert [row["territory"] for row in north] == ["BJ", "TJ", "north"]
     assert [row["territory"] for row in both] == ["BJ"]
+    assert outside == []
 
 
 def test_a_territory_nobody_knows_is_named(asked: TestClient[Litestar], spec: Any) -> None:

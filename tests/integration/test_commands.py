@@ -134,6 +134,7 @@ def test_a_restatement_says_that_nothing_is_left_where_all_was_withdrawn(book: S
     decision = second["decision"]
     assert (decision.get("score"), decision["grade"], decision["criteria"]) == (None, NO_GRADE, [])
     assert [fact["sequence"] for fact in decision["because"]] == [withdrawn]
+    assert second["seen"] == ""
     status, again = publish(book, "D12", supersedes=decision["assessment"])
     assert (status, "nothing that became known since" in again["detail"]) == (409, True)
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.diffing import diff
 from api.explaining import explain
 from api.problems import Problem
 from api.query import read_query
@@ -114,6 +115,8 @@ OFFERED = {
     **{"line": "1", "sku": "COLA", "quantity": "5", "unit_price": "2", "net": "9"},
     "discounts": [{"kind": "p", "amount": "1", "promotion": "P1"}],
 }
+NET = "dispatched, net of returns"
+STEPS = ((-3, "held"), (-2, "released"), (-1, "held"), (1, "released"))
 PERCENT = {"kind": "percent", "percent": "10"}
 #: What is asked, of whom, and what was said that does not name whom; it is asked as it is true at noon, too.
 STORIES = {
@@ -236,6 +239,41 @@ def test_what_bears_on_a_question_without_naming_whom_is_folded_too(
     assert live
     assert known == live
     assert true == whole
+
+
+def test_a_comparison_begins_with_what_was_known_then(scratch_of_all: Scratch) -> None:
+    """Another's delivery made sales deliveries, was withdrawn, and another one came: each counts while it stands."""
+    others = [dispatched("L1", "D2", id="l1"), voided("l1", dealer="D2", family="deliveries")]
+    said = log([TARGET, others[0], order("O1", "D1"), others[1], dispatched("L3", "D3")])
+    opened = opened_on(scratch_of_all.new(), said)
+    view = VIEWS["targets"]
+    known = [_asked(opened, view, ("target", "G1"), ("known_at", str(n)))[0] for n in (3, 4, 5)]
+    query = read_query(view, [("known_at", "5")], one_row=True)
+    found = diff(opened, view, ("G1",), query, 3, LATER)
+    opened.close()
+
+    assert [row["recognition"] for row in known] == [NET, "ordered", NET]
+    assert found is not None
+    assert (found.before, found.after) == (known[0], known[2])
+    assert [(e.sequence, e.changes["recognition"].after) for e in found.effects] == [(4, "ordered"), (5, NET)]
+
+
+def test_a_step_is_true_from_its_own_time_on(scratch_of_all: Scratch) -> None:
+    """What is held or graded once more is that from then on: it does not say what was wrong before."""
+    held = {"order": "O1", "dealer": "D1", "reason": "credit"}
+    said = [
+        order("O1", "D1", time=EARLY),
+        *[body(f"order.{what}.v1", **held, time=NOON + n * timedelta(days=1)) for n, what in STEPS],
+        body("dealer.graded.v1", dealer="D1", grade="A", time=EARLY),
+        body("dealer.graded.v1", dealer="D1", grade="C", time=NOON + timedelta(days=1)),
+    ]
+    opened = opened_on(scratch_of_all.new(), log(said))
+    at_noon = [("dealer", "D1"), ("valid_at", NOON.isoformat())]
+    [there], [graded] = _asked(opened, VIEWS["orders"], *at_noon), _asked(opened, VIEWS["dealers"], *at_noon)
+    [now] = _asked(opened, VIEWS["orders"], ("dealer", "D1"))
+    opened.close()
+
+    assert (there["status"], now["status"], graded["grade"]) == ("held", "placed", "A")
 
 
 def test_an_explanation_counts_what_waited_for_its_time(scratch_of_all: Scratch) -> None:

@@ -52,6 +52,13 @@ def effective(event: Event) -> datetime:
     return when(said or event["time"])
 
 
+#: Of these each statement is true from its own time on: an order is held again, a case confirmed after all.
+STEPS = {
+    *(f"order.{what}.v1" for what in ("confirmed", "amended", "held", "released")),
+    *("violation.confirmed.v1", "violation.dismissed.v1", "complaint.resolved.v1"),
+}
+
+
 class Known:
     """What valid messages, in the order of the log, say up to a sequence, of what was true by an instant."""
 
@@ -85,7 +92,8 @@ class Known:
                 found.setdefault((event["type"].partition(".")[0], event["subject"]), []).append(event)
         for name, events in found.items():
             first = {slot(one): min(effective(e) for e in events if slot(e) == slot(one)) for one in events}
-            true = [e for e in events if self._valid_at is None or first[slot(e)] <= self._valid_at]
+            since = {id(e): effective(e) if e["type"] in STEPS else first[slot(e)] for e in events}
+            true = [e for e in events if self._valid_at is None or since[id(e)] <= self._valid_at]
             found[name] = sorted(true, key=lambda e: (when(e["time"]), e["sequence"]))
         return {name: events for name, events in found.items() if events}
 

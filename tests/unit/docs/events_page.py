@@ -24,10 +24,12 @@ How to publish: [publishing.md](publishing.md). Choices behind some of these:
   `?family=` names another. `decisions` is for commands of the service alone.
 - **Document**: its kind, and the field of `data` that names it; `subject` of the envelope is the same id.
 - **Slot**: statements of one type about one document restate each other, unless these fields differ.
+- **Step**: each statement is true from its own time on. Elsewhere what is restated was wrong from the beginning: a
+  restatement is as old as what it restates.
 - **True**: the field that says when the fact is true; where it is absent, the envelope's `time`.
 - **Dealer**: whether `data.dealer` must be given. A type without it goes to the dealer `_`.
 """
-COLUMNS = ("Type", "What it says", "Families", "Document", "Slot", "True", "Dealer")
+COLUMNS = ("Type", "What it says", "Families", "Document", "Slot", "Step", "True", "Dealer")
 
 
 class _Asked:
@@ -62,6 +64,7 @@ def _cells(entry: EventType) -> list[str]:
         ", ".join(entry.families) if len(entry.families) < 7 else "any",
         f"{entry.document} (`{_wire(entry, entry.document_field)}`)",
         ", ".join(f"`{_wire(entry, name)}`" for name in entry.slot),
+        "yes" if entry.step else "",
         " ".join(f"`{_wire(entry, name)}`" for name in asked.fields) or "`time`",
         _dealer(entry),
     ]
