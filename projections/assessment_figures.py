@@ -83,8 +83,8 @@ def _by_built_in_rule(
     for dealer, *numbers in tables.sums(OtifOrder, ("dealer",), outcomes, window, policy=[DEFAULT], **of):
         yield dealer, int(numbers[0]), int(sum(numbers))
     for order in tables.select(Fulfilment, window, outcome=["not_shipped"], **of):
-        due = order.due is not None and order.due <= at and (order.moved is None or order.moved <= at)
-        if due and judge(order.course, BUILT_IN[DEFAULT], at).overdue:
+        by_then = order.moved is None or order.moved <= at
+        if by_then and judge(order.course, BUILT_IN[DEFAULT], at).overdue:
             yield order.dealer, 0, 1
     for order in _moved_later(tables, window, at, of):
         then = judge(course_at(order.course, at), BUILT_IN[DEFAULT], at)

@@ -180,6 +180,32 @@ def test_deliveries_are_judged_by_the_companys_own_rule_where_it_has_one(told: B
     assert [(c.part, c.whole) for c in (*built_in.criteria, *own.criteria)] == [(1, 3), (2, 3)]
 
 
+def test_an_order_fails_when_the_window_of_a_line_has_closed_on_nothing(told: Book) -> None:
+    """The other line may come until the evening; the company's own rule, which is the built-in one, says the same."""
+    told.say(published("ours", {"criteria": [RATIO]}, JANUARY))
+    line = {"sku": "COLA", "quantity": "1", "unit_price": "2", "net": "2"}
+    lines = [
+        line
+        | {
+            "line": str(hours),
+            "sku": f"S{hours}",
+            "promised": {"from": MIDDAY - DAY, "to": MIDDAY + hours * DAY / 24},
+        }
+        for hours in (1, 6)
+    ]
+    told.say(
+        body("order.placed.v1", dealer="D1", order="O9", currency="CNY", time=MIDDAY - 2 * DAY, lines=lines)
+    )
+    [early], [built_in] = cards(told, MIDDAY), cards(told, MIDDAY + DAY / 8)
+    rule = {"policy": "otif-default", "kind": "otif", "version": "1", "effective": JANUARY}
+    told.say(body("policy.published.v1", **rule, body={}))
+    [own] = cards(told, MIDDAY + DAY / 8)
+
+    assert [(c.part, c.whole) for c in (*early.criteria, *built_in.criteria, *own.criteria)] == [
+        *[(None, None), (0, 1), (0, 1)]
+    ]
+
+
 def test_a_payment_that_failed_counts_in_the_period_it_failed_in_alone(told: Book) -> None:
     told.say(*billed("I1", settled_after_days=5), published("ours", {"criteria": [PAYMENT]}, JANUARY))
     told.say(body("payment.failed.v1", payment="P-I1", dealer="D1", time=APRIL + DAY / 2, reason="bounced"))
