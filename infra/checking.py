@@ -40,7 +40,7 @@ from projections.rows import TABLES, Row
 #: Tables of stage 0 that are no row types.
 INTERNAL = {"identities": ("digest", "sequence", "voids"), "documents": ("digest", "statements")}
 
-LOOKS, LOOK_SECONDS = 5, 0.5
+LOOKS, LOOK_SECONDS = 4, 0.25
 
 Progress = Callable[[str, int, int], None]
 

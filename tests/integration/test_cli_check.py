@@ -101,37 +101,32 @@ def test_a_rebuild_beside_is_switched_by_the_projector_at_work_and_is_equal(site
     assert site.get("/stock_levels?limit=1")[0] == 200
 
 
-#: What is done to the database, what is named, and what is said of it.
-EDITS = {
-    "a view that shows another row": (
-        [
-            "DROP VIEW ordering_dealers",
-            "CREATE VIEW ordering_dealers AS SELECT 'D9' AS dealer, 7 AS orders, TRUE AS registered",
-        ],
-        *("view ordering_dealers", "start the projector again"),
-    ),
-    "a view that is gone": (["DROP VIEW barred_orders"], "view barred_orders", "start the projector again"),
-    "a gap that nobody accepted": (["INSERT INTO gaps VALUES (7, 9)"], "gaps", "move the database away"),
-}
-
-
-@pytest.mark.parametrize("edit", EDITS)
-def test_what_was_edited_beside_the_rows_is_found(tmp_path: Path, databases: Databases, edit: str) -> None:
+def test_what_was_edited_beside_the_rows_is_found(tmp_path: Path, databases: Databases) -> None:
     """The tables of every projection are as they should be; what people ask for is not."""
     place = Place(tmp_path / "var", databases.new())
     with up(place.folder, "--database", address(place.database)) as site:
         _, receipt = site.post("/events", order("SO-1", "D1"))
         site.rows("orders", receipt["sequence"])
-    done, where, advice = EDITS[edit]
-    with closing(database_on(place.database)) as edited, edited.transaction() as run:
-        for sql in done:
-            run(sql, ())
-    with NatsServer.start(place.folder / "nats"):
-        found, said = qudao("check", *place.flags, "--json"), qudao("check", *place.flags)
 
-    assert found.returncode == 1
-    assert {d["table"] for d in answer(found)["differences"]} == {where}
-    assert advice in said.stdout
+    def checked_after(*edits: str) -> str:
+        with closing(database_on(place.database)) as edited, edited.transaction() as run:
+            for sql in edits:
+                run(sql, ())
+        with NatsServer.start(place.folder / "nats"):
+            ended = qudao("check", *place.flags)
+        assert ended.returncode == 1
+        return ended.stdout
+
+    other = "CREATE VIEW ordering_dealers AS SELECT 'D9' AS dealer, 7 AS orders, TRUE AS registered"
+    views = checked_after("DROP VIEW ordering_dealers", other, "DROP VIEW barred_orders")
+    gaps = checked_after("INSERT INTO gaps VALUES (7, 9)")
+
+    assert {line.split(" ")[1] for line in views.splitlines() if line.startswith("view ")} == {
+        *("ordering_dealers", "barred_orders")
+    }
+    assert "start the projector again" in views
+    assert ["gaps", "7"] in [line.split()[:2] for line in gaps.splitlines()]
+    assert "move the database away" in gaps
 
 
 def test_a_row_that_was_edited_is_found_and_a_rebuild_without_a_projector_puts_it_right(
