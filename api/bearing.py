@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from functools import cache
 
 import msgspec
 import sqlalchemy as sa
@@ -106,6 +107,7 @@ def _of_nobody(index: Index, kinds: Collection[str]) -> set[int]:
     return index.sequences(EVENTS.c.type.in_(types), EVENTS.c.dealer == "") if types else set()
 
 
+@cache
 def _can_be_of_nobody(payload: type[Payload]) -> bool:
     return all(field.name != "dealer" or not field.required for field in msgspec.structs.fields(payload))
 
