@@ -1,4 +1,4 @@
-"""What an event names, by which an index of the log is asked: dealers and places, representatives, territories …"""
+"""What an event names, which an index is asked by: dealers, places, representatives, territories, promotions."""
 
 from __future__ import annotations
 
