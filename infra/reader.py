@@ -243,6 +243,16 @@ class Reader:
         self._reset()
         self._inbox = self._client.new_inbox()
         self._subscription = await self._client.open_lane(self._inbox, self._receive)
+        try:
+            created = await self._create()
+        except LogUnreachableError:  # a server that has just come back may have been given it, and lost it
+            created = await self._create()
+        self._consumer = created.name
+        self._next = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{created.name}"
+        self._caught_up = created.num_pending == 0
+
+    async def _create(self) -> _Created:
+        """A consumer of its own, under a new name each time."""
         name = secrets.token_hex(8)
         config = {
             "name": name,
@@ -255,10 +265,7 @@ class Reader:
             "num_replicas": 1,
         }
         question = {"stream_name": STREAM, "config": config}
-        created = await ask(self._client, f"CONSUMER.CREATE.{STREAM}.{name}", question, _Created)
-        self._consumer = created.name
-        self._next = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{created.name}"
-        self._caught_up = created.num_pending == 0
+        return await ask(self._client, f"CONSUMER.CREATE.{STREAM}.{name}", question, _Created)
 
     def _refuse_another_log(self, state: StreamState) -> None:
         if self._created not in (0, state.created):
