@@ -109,7 +109,9 @@ async def _snapshot(client: Client, content: Path, progress: Progress) -> _Snaps
     subscription = await client.subscribe(inbox, cb=chunks.put)
     try:
         question = {"deliver_subject": inbox, "no_consumers": True, "chunk_size": CHUNK_BYTES}
-        taken = await ask(client, f"STREAM.SNAPSHOT.{STREAM}", question, _Snapshot, timeout_seconds=60)
+        taken = await ask(
+            client, f"STREAM.SNAPSHOT.{STREAM}", question, _Snapshot, timeout_seconds=60, once=True
+        )
         whole = msgspec.convert(taken.state.get("bytes", 0), int)
         size = 0
         with content.open("wb") as file:
@@ -176,7 +178,7 @@ async def restore(
             "where none is; move the server's data away first"
         )
     question = {"config": config or manifest.config, "state": manifest.state}
-    begun = await ask(client, f"STREAM.RESTORE.{STREAM}", question, _Restoring, timeout_seconds=60)
+    begun = await ask(client, f"STREAM.RESTORE.{STREAM}", question, _Restoring, timeout_seconds=60, once=True)
     await _send(client, begun.deliver_subject, folder / CONTENT, manifest.bytes, progress)
     state = await stream_state(client)
     if (state.store_id, state.last_sequence) != (manifest.store_id, manifest.last_sequence):

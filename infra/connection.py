@@ -22,6 +22,13 @@ Lane = Callable[[bytes, bytes, bytes, bytes], None]
 LOST = b"NATS/1.0 503 Connection Lost\r\n\r\n"
 
 
+class LostError(nats.errors.TimeoutError):
+    """The connection broke before the answer came: nobody knows whether the request was heard."""
+
+    def __str__(self) -> str:
+        return "the connection broke before the answer came"
+
+
 class Connection(Client):
     """A NATS client whose lanes bypass the usual way of a message."""
 
@@ -49,12 +56,11 @@ class Connection(Client):
     def interrupted(self) -> None:
         """End what waits for an answer that was lost with the connection; nats-py would sit its time out.
 
-        A request fails as by timeout: nobody knows whether it was heard. A lane is told 503, as by a server
-        that no longer knows the consumer.
+        A request fails with LostError. A lane is told 503, as by a server that no longer knows the consumer.
         """
         for answer in list((self._resp_map or {}).values()):
             if not answer.done():
-                answer.set_exception(nats.errors.TimeoutError())
+                answer.set_exception(LostError())
         for lane in list(self.lanes.values()):
             lane(b"", b"", LOST, b"")
 

@@ -13,7 +13,7 @@ import nats.errors
 from nats.aio.client import Client
 
 from domain.errors import QudaoError
-from infra.connection import Connection
+from infra.connection import Connection, LostError
 
 log = logging.getLogger("qudao.nats")
 
@@ -98,13 +98,26 @@ async def connect(url: str, name: str, *, patience_seconds: float = 5) -> Connec
 
 
 async def ask(
-    client: Client, subject: str, question: object, answer: type[T], *, timeout_seconds: float = 5
+    client: Client,
+    subject: str,
+    question: object,
+    answer: type[T],
+    *,
+    timeout_seconds: float = 5,
+    once: bool = False,
 ) -> T:
-    """Ask the JetStream API; raises JetStreamError on refusal, LogUnreachableError on silence."""
+    """Ask the JetStream API; raises JetStreamError on refusal, LogUnreachableError on silence.
+
+    What the connection broke on is asked once more, unless it may only be asked `once`.
+    """
     try:
         reply = await client.request(
             f"$JS.API.{subject}", msgspec.json.encode(question), timeout=timeout_seconds
         )
+    except LostError as error:
+        if once:
+            raise LogUnreachableError(f"no answer to {subject}: {error}") from error
+        return await ask(client, subject, question, answer, timeout_seconds=timeout_seconds, once=True)
     except nats.errors.NoRespondersError as error:
         raise LogUnreachableError(f"JetStream is off or not ready for {subject}") from error
     except nats.errors.Error as error:

@@ -107,7 +107,7 @@ async def leader_of(client: Connection, cluster: Cluster) -> Node:
 
 
 async def whole(client: Connection) -> list[Message]:
-    async with Reader(client, until=(await stream_state(client)).last_sequence) as reader:
+    async with Reader(client, until=(await told(client)).last_sequence) as reader:
         return [message async for batch in reader for message in batch]
 
 
@@ -134,7 +134,7 @@ async def test_the_command_makes_three_copies_and_makes_three_of_one(cluster: Cl
 async def _eventually(client: Connection, cluster: Cluster, messages: int) -> bool:
     """Whether every server comes to hold so many messages."""
     for _ in range(200):
-        state = await stream_state(client)
+        state = await told(client)
         states = await servers(cluster.monitor_urls, state.created)
         if all(one.held is not None and one.held.messages == messages for one in states):
             return True
