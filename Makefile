@@ -17,7 +17,7 @@ demo: setup
 	$(BIN)/qudao demo --once
 
 test: setup check
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 3 --dist loadfile  # three on two cores: a test of a killed server mostly waits
 
 check: setup
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ import nats.errors
 from nats.aio.client import Client
 
 from domain.errors import QudaoError
+from infra.connection import LostError
 from infra.jetstream import JetStreamError, LogUnreachableError, Refusal
 from infra.stream import MESSAGE_BYTES_MAX, STREAM
 
@@ -232,7 +233,7 @@ class Appender:
             )
         except nats.errors.NoRespondersError:
             return LogUnreachableError(f"no stream takes {message.subject}: the event is not stored")
-        except nats.errors.TimeoutError:
+        except (nats.errors.TimeoutError, LostError):
             return AppendUnknownError("the log did not answer: send the same event again, under the same id")
         except nats.errors.Error as error:
             return LogUnreachableError(f"the event could not be sent: {error}")

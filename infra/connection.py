@@ -22,8 +22,11 @@ Lane = Callable[[bytes, bytes, bytes, bytes], None]
 LOST = b"NATS/1.0 503 Connection Lost\r\n\r\n"
 
 
-class LostError(nats.errors.TimeoutError):
-    """The connection broke before the answer came: nobody knows whether the request was heard."""
+class LostError(nats.errors.Error):
+    """The connection broke before the answer came: nobody knows whether the request was heard.
+
+    No kind of timeout, which nats-py would put a timeout of its own in the place of.
+    """
 
     def __str__(self) -> str:
         return "the connection broke before the answer came"

@@ -142,6 +142,22 @@ async def _eventually(client: Connection, cluster: Cluster, messages: int) -> bo
     return False
 
 
+async def test_a_question_the_connection_broke_on_is_asked_of_another_server(
+    cluster: Cluster, log: Connection
+) -> None:
+    leader = await leader_of(log, cluster)
+    asked = next(node for node in cluster.nodes if node is not leader)  # without the leader, none answers
+    client = await connect(asked.url, "asking")  # is told of the others
+    created = (await told(client)).created
+
+    asked.kill()
+    after = await stream_state(client)
+    asked.start()
+    await client.close()
+
+    assert after.created == created
+
+
 # appending
 
 
