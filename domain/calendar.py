@@ -10,6 +10,7 @@ from msgspec import Meta, Struct, field
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset")]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY_MAX = date.max - timedelta(days=2)  # so that a day, and the end of the day after it, can be written
 #: A claimed time further ahead of the log than this waits outside the views until it comes.
 AHEAD_MAX = timedelta(hours=24)
 
@@ -33,6 +34,11 @@ def half_open(from_: datetime, to: datetime | None, *, end: str = "to") -> None:
 def business_day(instant: datetime) -> date:
     """The local date in the fact's own offset, never UTC's."""
     return instant.date()
+
+
+def latest_day(instant: datetime) -> date:
+    """The last day that a fact true by an instant can have: somewhere it may be a day further than in UTC."""
+    return min(instant.astimezone(UTC).date(), DAY_MAX) + timedelta(days=1)
 
 
 def from_nanoseconds(nanoseconds: int) -> datetime:

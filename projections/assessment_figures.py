@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from domain.calendar import business_day
+from domain.calendar import latest_day
 from domain.numbers import ZERO, portion
 from domain.otif import BUILT_IN, DEFAULT, judge
 from domain.scoring import Figure
@@ -42,7 +42,7 @@ def figures_of(
     """
     found: Figures = {}
     of = of_dealers(filters)
-    first, last = period[0], min(period[1], business_day(at) + timedelta(days=1))
+    first, last = period[0], min(period[1], latest_day(at) + timedelta(days=1))
     if last <= first:
         return found
     window = ("day", first, last)
@@ -51,7 +51,7 @@ def figures_of(
         if dealer in known or any(held[name] for name in COUNTS if name not in CHECKS):
             found[dealer] = _conduct(held)
     _add_deliveries(tables, found, window, at, of)
-    _add_payments(tables, found, window, business_day(at), of)
+    _add_payments(tables, found, window, at, of)
     _add_targets(tables, found, period, at, of)
     return found
 
@@ -144,17 +144,21 @@ def _conduct(counts: Mapping[str, Decimal]) -> dict[str, Figure]:
 
 
 def _add_payments(
-    tables: Tables, found: Figures, window: Window, today: date, of: Mapping[str, Sequence[Any]]
+    tables: Tables, found: Figures, window: Window, at: datetime, of: Mapping[str, Sequence[Any]]
 ) -> None:
-    """Invoices that fell due before today and were not settled in time, and payments that bounced."""
+    """Invoices that had fallen due and were not settled in time, and payments that bounced."""
     _, first, last = window
     late: dict[str, int] = {}
-    if min(last, today) > first:
+    near = min(last, max(first, latest_day(at) - timedelta(days=2)))  # before it all fell due, in any offset
+    if first < near:
         for dealer, fell_due, missed in tables.sums(
-            InvoiceBalance, ("dealer",), ("falls_due", "late"), ("due_day", first, min(last, today)), **of
+            InvoiceBalance, ("dealer",), ("falls_due", "late"), ("due_day", first, near), **of
         ):
             if fell_due:
-                late[dealer] = missed
+                late[dealer] = int(missed)
+    for invoice in tables.select(InvoiceBalance, ("due_day", near, last), **of) if near < last else ():
+        if invoice.due is not None and invoice.due <= at:
+            late[invoice.dealer] = late.get(invoice.dealer, 0) + invoice.late
     for payment in tables.select(Payment, ("failed_day", first, last), **of):
         late[payment.dealer] = late.get(payment.dealer, 0) + 1
     for dealer, number in late.items():

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from domain.calendar import EPOCH
+from domain.calendar import EPOCH, latest_day
 from domain.numbers import ZERO, Money, text
 from projections.assignments import Holding
 from projections.contracts import IN_FORCE, Contract, status_on
@@ -185,7 +185,7 @@ def dealers_at(tables: Tables, at: datetime, filters: Filters) -> Iterator[Deale
     """Every dealer of those asked for, or of all, as it was at an instant; days by that instant's own offset."""
     wanted = {"dealer": filters["dealer"]} if "dealer" in filters else {}
     day = at.date()
-    orders = _orders(tables, day, wanted)
+    orders = _orders(tables, latest_day(at), wanted)
     states = {state.dealer: state for state in tables.select(DealerState, **wanted)}
     spans = _by_dealer(tables.select(DealerSpan, **wanted))
     spells = _by_dealer(tables.select(Holding, **wanted))
@@ -196,7 +196,7 @@ def dealers_at(tables: Tables, at: datetime, filters: Filters) -> Iterator[Deale
         if r.from_day <= day < r.to_day
     }
     contracts = _by_dealer(c for c in tables.select(Contract, **wanted) if status_on(c, day) == IN_FORCE)
-    sales, stock = _sales(tables, day, wanted), _stock(tables, at, wanted)
+    sales, stock = _sales(tables, day, latest_day(at), wanted), _stock(tables, at, wanted)
     goals, cards = attained(tables, at, filters), last_cards(tables, at, filters)
     flags: dict[str, int] = dict(tables.sums(OpenFlags, ("dealer",), ("flags",), **wanted))
     for dealer in sorted({*states, *orders}):
@@ -274,10 +274,12 @@ def _orders(tables: Tables, day: date, wanted: Filters) -> dict[str, tuple[int, 
     return found
 
 
-def _sales(tables: Tables, day: date, wanted: Filters) -> dict[str, list[RecentSales]]:
+def _sales(tables: Tables, day: date, latest: date, wanted: Filters) -> dict[str, list[RecentSales]]:
     found: dict[str, list[RecentSales]] = {}
-    month = _sums(tables, day, MONTH_DAYS, wanted)
-    for (dealer, currency), year in _sums(tables, day, YEAR_DAYS, wanted).items():
+    """Of the days before an instant, those that its own offset counts, and what is dated a day on elsewhere."""
+    firsts = [date.fromordinal(max(1, day.toordinal() - count + 1)) for count in (MONTH_DAYS, YEAR_DAYS)]
+    month, years = [_sums(tables, first, latest, wanted) for first in firsts]
+    for (dealer, currency), year in years.items():
         if any(year):
             lately = month.get((dealer, currency), (ZERO, ZERO, ZERO))
             both = [amount for pair in zip(lately, year, strict=True) for amount in pair]
@@ -285,8 +287,10 @@ def _sales(tables: Tables, day: date, wanted: Filters) -> dict[str, list[RecentS
     return found
 
 
-def _sums(tables: Tables, day: date, count: int, wanted: Filters) -> dict[tuple[str, str], tuple[Money, ...]]:
-    days = [day - timedelta(days=back) for back in range(min(count, (day - date.min).days + 1))]
+def _sums(
+    tables: Tables, first: date, last: date, wanted: Filters
+) -> dict[tuple[str, str], tuple[Money, ...]]:
+    days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     return {
         (dealer, currency): tuple([Decimal(text(amount)) for amount in amounts])  # 25, not 25.000000
         for dealer, currency, *amounts in tables.sums(

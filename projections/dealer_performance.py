@@ -9,13 +9,14 @@ from typing import Any
 
 from msgspec import Struct
 
-from domain.calendar import business_day
+from domain.calendar import business_day, latest_day
 from domain.numbers import ZERO
 from domain.periods import quarters
 from projections.assessment_figures import of_dealers
 from projections.assessments import Assessment, assessments
 from projections.rows import Tables
 from projections.target_plans import TargetPlan
+from projections.target_sales import today
 from projections.targets import ratio, targets
 
 Filters = Mapping[str, Sequence[Any]]
@@ -42,7 +43,7 @@ def attained(tables: Tables, at: datetime, filters: Filters) -> dict[str, Attain
     A month within a quarter is in it already, so stretches are not added, nor are targets of some products or
     parts of another target of the same stretch. In several currencies, or where the log cannot say, there is nothing.
     """
-    running = _running(tables, business_day(at), filters)
+    running = _running(tables, at, filters)
     names = [plan.target for plans in running.values() for plan in plans]
     rows = {row.target: row for row in targets(tables, at, {"target": names})} if names else {}
     found: dict[str, Attained] = {}
@@ -61,12 +62,14 @@ def attained(tables: Tables, at: datetime, filters: Filters) -> dict[str, Attain
     return found
 
 
-def _running(tables: Tables, day: date, filters: Filters) -> dict[str, list[TargetPlan]]:
-    """The targets that count, by dealer: all of one stretch."""
-    begun = ("from_day", date.min, day + timedelta(days=1))
+def _running(tables: Tables, at: datetime, filters: Filters) -> dict[str, list[TargetPlan]]:
+    """The targets that count, by dealer: all of one stretch. What day it is a target's own clock says."""
+    begun = ("from_day", date.min, latest_day(at) + timedelta(days=1))
     found: dict[str, dict[tuple[date, date], list[TargetPlan]]] = {}
     for plan in tables.select(TargetPlan, begun, measure=["amount"], flow=["primary"], **of_dealers(filters)):
-        if plan.from_day is None or plan.to_day is None or plan.to_day <= day:
+        if plan.from_day is None or plan.to_day is None:
+            continue
+        if not plan.from_day <= today(plan, at) < plan.to_day:
             continue
         whole = not (
             plan.rep or plan.territory or plan.org or plan.category or plan.skus or plan.outlet_class

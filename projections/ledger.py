@@ -163,8 +163,9 @@ def _paid(document: Document, found: Account) -> None:
     failed = document.one(PaymentFailed)
     if failed is not None:
         found.move(business_day(failed.time), data.currency, "failed", sign * data.amount)
+        undone = max(failed.time, at)
         for part in data.allocations:
-            found.settle(part.invoice, failed.time, data.currency, -sign * part.amount)
+            found.settle(part.invoice, undone, data.currency, -sign * part.amount)
 
 
 def _opened(document: Document, found: Account) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from domain.calendar import business_day
+from domain.calendar import business_day, latest_day
 from domain.numbers import ZERO, Money, Quantity, portion, product
 from domain.orders import Line, OrderPlaced
 from domain.promotions import (
@@ -273,7 +273,7 @@ def promotions(tables: Tables, at: datetime, filters: Mapping[str, Sequence[Any]
     plans = {plan.promotion: plan for plan in tables.select(PromotionPlan, **wanted)}
     found: dict[tuple[str, str], _Sum] = {}
     today = business_day(at)
-    window = ("day", date.min, today + timedelta(days=1))
+    window = ("day", date.min, latest_day(at) + timedelta(days=1))
     scopes = _Scopes(tables, plans.values())
     by = ("promotion", "currency", "dealer", "sku", "day")
     for promotion, currency, dealer, sku, day, *values in tables.sums(

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from domain.calendar import EPOCH, business_day
+from domain.calendar import EPOCH, latest_day
 from domain.numbers import LIMIT, ZERO, Money, Quantity
 from projections.ledger import Invoice, LedgerDay, OpeningItem, Payment, Settlement, fold, keys
 from projections.projection import Computed, Projection
@@ -271,7 +271,7 @@ def statements(tables: Tables, at: datetime, filters: Mapping[str, Sequence[Any]
     Each opens where the one before closed.
     """
     wanted = {name: filters[name] for name in ("dealer", "currency") if name in filters}
-    window = ("day", date.min, business_day(at) + timedelta(days=1))
+    window = ("day", date.min, latest_day(at) + timedelta(days=1))
     by = ("dealer", "currency", "month")
     account = {
         (dealer, currency, month): moved

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -25,13 +25,15 @@ from tests.lab.databases import Databases
 from tests.lab.events import body, subject_of
 from tests.lab.folding import messages
 from tests.lab.naive import Event, Known, ledger, orders, read, stock
+from tests.lab.naive_accounts import RECOGNISED, receivables, statements, targets
 from tests.lab.naive_cards import Book as Cards
 from tests.lab.naive_cards import pepsi_shanghai, secondary_quarterly
 from tests.lab.naive_sales import sales
 from tests.lab.year import opened_on, simulated
 
-EVENTS, CONDUCT, TRIPLES = 3300, 300, 300
+EVENTS, CONDUCT, MONEY, TRIPLES = 3600, 300, 300, 300
 LATER = datetime(2026, 7, 1, tzinfo=UTC)
+SHANGHAI = datetime(2025, 1, 1, tzinfo=timezone(timedelta(hours=8)))
 VIEWS = views_of(PROJECTIONS, {INDEX: ROWS})
 SALE = ("day", "sku", "stated_rep", "stated_territory", "currency")
 JUDGED = ("part", "whole", "earned")
@@ -46,7 +48,7 @@ class Book(Struct):
 
 @pytest.fixture(scope="module")
 def book(files: Databases) -> Iterator[Book]:
-    log = among(simulated(3, EVENTS - CONDUCT))
+    log = among(simulated(3, EVENTS - CONDUCT - MONEY))
     opened = opened_on(files.new(), log)
     with opened.reader() as reader:
         run = reader.connection.exec_driver_sql
@@ -65,10 +67,11 @@ def among(log: list[Message]) -> list[Message]:
     placed = (m.subject for m in log if m.subject.startswith("channel.orders.") and m.subject[-2:] != "._")
     dealers = sorted({unescape(subject.split(".")[2]) for subject in placed})
     said = [(m.subject, m.body) for m in log]
-    for _ in range(CONDUCT):
-        number = chance.randrange(120)
-        event = conduct(chance, number, dealers[number % len(dealers)])
-        said.insert(chance.randrange(len(said)), (subject_of(event), event))
+    for tell, count in ((conduct, CONDUCT), (money, MONEY)):
+        for _ in range(count):
+            number = chance.randrange(120)
+            event = tell(chance, number, dealers[number % len(dealers)])
+            said.insert(chance.randrange(len(said)), (subject_of(event), event))
     return messages(said)
 
 
@@ -91,6 +94,42 @@ def conduct(chance: Random, number: int, dealer: str) -> bytes:
     family = {"given": "assessment.input", "opened": "complaint.opened", "resolved": "complaint.resolved"}
     time = datetime(2025, 1, 1, tzinfo=UTC) + timedelta(hours=chance.randrange(90 * 24))
     return body(f"{family.get(what, f'violation.{what}')}.v1", time=time, **data)
+
+
+def money(chance: Random, number: int, dealer: str) -> bytes:
+    """A word on one of few invoices, payments, opening balances or targets of a dealer: said again, failed, revised."""
+    time = SHANGHAI + timedelta(minutes=chance.randrange(90 * 24 * 60))
+    data: dict[str, Any] = {"dealer": dealer, "currency": chance.choice(("CNY", "CNY", "USD"))}
+    amount = str(chance.randrange(1, 2000))
+    invoice = f"M-I{chance.choice((number, number % 12))}"
+    what = chance.choice(("invoice", "credit", "payment", "payment", "failed", "balance", "target", "target"))
+    if what in ("invoice", "credit"):
+        lines = [{"line": "1", "sku": "SKU-001", "quantity": "1", "net": amount, "tax": "0.13"}]
+        data |= {"invoice": f"M-{what[0].upper()}{number}", "lines": lines, "kind": "invoice"}
+        data["due"] = (time + timedelta(days=chance.randrange(-3, 60))).isoformat()
+        data |= {"kind": "credit_note", "of": invoice} if what == "credit" else {}
+        return body("invoice.issued.v1", time=time, **data)
+    if what in ("payment", "failed"):
+        data |= {"payment": f"M-P{number}"}
+        if what == "failed":
+            return body(
+                "payment.failed.v1", time=time, payment=data["payment"], dealer=dealer, reason="bounced"
+            )
+        data |= {"amount": amount, "kind": chance.choice(("payment", "payment", "refund"))}
+        part = {"invoice": invoice, "amount": str(chance.randrange(1, int(amount) + 1))}
+        return body("payment.received.v1", time=time, allocations=[part], **data)
+    if what == "balance":
+        line = {"invoice": invoice, "amount": amount, "currency": data["currency"]}
+        lines = [line | {"due": time.isoformat()}, {"amount": "7", "currency": "CNY"}]
+        about = {"balance": f"M-B{number}", "dealer": dealer, "kind": "receivable", "as_of": time.isoformat()}
+        return body("balance.opened.v1", time=time, lines=lines, **about)
+    first = SHANGHAI + timedelta(days=chance.randrange(80))
+    plan: dict[str, Any] = {"target": f"M-T{number}", "scope": {"dealer": dealer}, "flow": "primary"}
+    plan |= {"measure": chance.choice(("amount", "amount", "quantity", "collection")), "value": amount}
+    plan |= {"from": first.isoformat(), "to": (first + timedelta(days=chance.randrange(1, 40))).isoformat()}
+    plan["recognition"] = chance.choice((None, None, *RECOGNISED))
+    plan["currency"] = chance.choice((None, data["currency"])) if plan["measure"] != "quantity" else None
+    return body(f"target.{chance.choice(('set', 'revised'))}.v1", time=first - timedelta(days=2), **plan)
 
 
 def test_the_year_has_what_makes_it_hard(book: Book) -> None:
@@ -153,6 +192,7 @@ def agree(book: Book, dealer: str, known_at: int | None, valid_at: datetime | No
     }
     by_hand = sales(known, dealer)
     assert {place: held for place, held in sold.items() if held} == by_hand, (dealer, known_at, valid_at)
+    agree_on_money(book, known, dealer, known_at, valid_at)
     there = {
         (row["sku"], row["lot"]): Decimal(row["on_hand"])
         for row in asked(book, "stock_levels", known_at, valid_at, location=dealer)
@@ -160,6 +200,33 @@ def agree(book: Book, dealer: str, known_at: int | None, valid_at: datetime | No
     }
     assert there == stock(known, dealer, valid_at or LATER), (dealer, known_at, valid_at)
     return len(mine) + len(reckoned) + len(by_hand) + len(there)
+
+
+def agree_on_money(book: Book, known: Known, dealer: str, *clocks: Any) -> None:
+    """What is open, the months of the account, and the dealer's own targets."""
+    at = clocks[1] or LATER
+    views = {
+        "receivables": (("currency",), receivables(known, dealer, at)),
+        "statements": (("month", "currency"), statements(known, dealer, at)),
+        "targets": (("target",), targets(known, dealer, book.dealers, at)),
+    }
+    for view, (key, by_hand) in views.items():
+        theirs = {}
+        for row in asked(book, view, *clocks, dealer=dealer):
+            place = tuple([date.fromisoformat(row[name]) if name == "month" else row[name] for name in key])
+            mine = by_hand.get(place if len(key) > 1 else place[0], {})
+            names = mine if view == "targets" else [n for n in row if n not in ("dealer", *key)]
+            held = {name: as_said(name, row[name]) for name in names}
+            if view != "targets":
+                held = {n: v for n, v in held.items() if v or n == "closing"}
+            theirs[place if len(key) > 1 else place[0]] = held
+        assert theirs == by_hand, (view, dealer, *clocks)
+
+
+def as_said(name: str, value: Any) -> Any:
+    if value is None or name == "currency":
+        return value
+    return datetime.fromisoformat(value) if name == "oldest_due" else Decimal(value)
 
 
 def test_300_dealers_at_two_clocks_are_what_an_independent_reckoning_says(book: Book) -> None:

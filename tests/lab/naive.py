@@ -22,6 +22,8 @@ EFFECTIVE = {
     "balance.opened.v1": "as_of",
     "stock.counted.v1": "at",
     "sellout.reported.v1": "from",
+    "target.set.v1": "from",
+    "target.revised.v1": "from",
 }
 #: Statements of one type and document restate each other unless these differ.
 SLOT = {

@@ -27,8 +27,8 @@ class Book:
 
     def __init__(self, known: Known, dealer: str, period: tuple[date, date], at: datetime) -> None:
         self.known, self.dealer, self.at = known, dealer, at
-        self.today = at.astimezone(UTC).date()
-        self.first, self.end = period[0], min(period[1], self.today + timedelta(days=1))
+        tomorrow = at.astimezone(UTC).date() + timedelta(days=1)  # which somewhere has begun
+        self.first, self.end = period[0], min(period[1], tomorrow + timedelta(days=1))
         self.period = period
 
     def covers(self, on: date) -> bool:
@@ -186,7 +186,7 @@ def shelf(book: Book) -> Decimal | None:
 
 
 def payments(book: Book) -> int | None:
-    """Invoices that fell due before the day of the instant and were not settled in time, and payments that failed."""
+    """Invoices that had fallen due and were not settled in time, and payments that failed."""
     settled: list[tuple[str, str, datetime, Decimal]] = []
     invoices, bounced = [], 0
     for events in book.documents(*LEDGER):
@@ -213,7 +213,7 @@ def payments(book: Book) -> int | None:
     for invoice, amount in invoices:
         data = invoice["data"]
         said = data.get("due")
-        if said is None or not book.first <= when(said).date() < min(book.period[1], book.today):
+        if said is None or not book.covers(when(said).date()) or when(said) > book.at:
             continue
         due += 1
         mine = [
