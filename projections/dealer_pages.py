@@ -182,7 +182,10 @@ VIEWS = (BarredOrder, OrderDay, DealerOrders, LocationStock, OpenFlags)
 
 
 def dealers_at(tables: Tables, at: datetime, filters: Filters) -> Iterator[Dealer]:
-    """Every dealer of those asked for, or of all, as it was at an instant; days by that instant's own offset."""
+    """Every dealer of those asked for, or of all, as it was at an instant.
+
+    What day it is, is said by that instant's own offset; what is true by then counts though it is dated a day on.
+    """
     wanted = {"dealer": filters["dealer"]} if "dealer" in filters else {}
     day = at.date()
     orders = _orders(tables, latest_day(at), wanted)

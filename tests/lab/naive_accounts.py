@@ -104,7 +104,9 @@ SIGNS = (1, 1, -1, -1, 1, 1)
 
 def statements(known: Known, dealer: str, at: datetime) -> dict[tuple[date, str], dict[str, Decimal]]:
     """By month and currency, what moved the account and where that leaves it, and the goods beside it."""
-    tomorrow = at.astimezone(UTC).date() + timedelta(days=1)  # which somewhere has begun; the rest is still to come
+    tomorrow = at.astimezone(UTC).date() + timedelta(
+        days=1
+    )  # which somewhere has begun; the rest is still to come
     moved: dict[tuple[date, str], dict[str, Decimal]] = {}
     for (on, currency), figures in ledger(known, dealer).items():
         if on <= tomorrow:

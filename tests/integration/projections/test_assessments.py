@@ -206,6 +206,18 @@ def test_an_order_fails_when_the_window_of_a_line_has_closed_on_nothing(told: Bo
     ]
 
 
+def test_an_invoice_is_late_from_the_instant_it_is_due_in_any_offset(told: Book) -> None:
+    due = datetime(2026, 3, 1, 23, tzinfo=timezone(timedelta(hours=-8)))  # in UTC it is the day after
+    lines = [{"line": "1", "sku": "COLA", "quantity": "1", "net": "10"}]
+    about = {"invoice": "I1", "dealer": "D1", "kind": "invoice", "currency": "USD", "lines": lines}
+    told.say(body("invoice.issued.v1", time=MIDDAY, due=due, **about), *delivered(1, late=False))
+    told.say(published("ours", {"criteria": [PAYMENT]}, JANUARY))
+
+    [before], [after] = cards(told, due - timedelta.resolution), cards(told, due)
+
+    assert (before.criteria[0].part, after.criteria[0].part) == (None, 1)
+
+
 def test_a_payment_that_failed_counts_in_the_period_it_failed_in_alone(told: Book) -> None:
     told.say(*billed("I1", settled_after_days=5), published("ours", {"criteria": [PAYMENT]}, JANUARY))
     told.say(body("payment.failed.v1", payment="P-I1", dealer="D1", time=APRIL + DAY / 2, reason="bounced"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -61,6 +61,15 @@ def test_the_target_of_the_month_counts_and_not_the_quarter_it_lies_in(told: Boo
     assert (page(told).target_from, page(told).target_to) == (date(2026, 5, 1), date(2026, 6, 1))
     assert goal(page(told, JUNE)) == (D(1000), D(100), D("0.1"))
     assert goal(page(told, JULY)) == (None, None, None)
+
+
+def test_a_month_begins_by_the_clock_of_its_target_and_what_was_ordered_since_is_there(told: Book) -> None:
+    told.say(registered(), aimed("M4", "80", APRIL, MAY), aimed("M5", "90", MAY, JUNE), sold("O1", "60", MAY))
+
+    row = page(told, MAY.astimezone(UTC))  # in UTC it is April still
+
+    assert (row.target_from, *goal(row)[:2]) == (date(2026, 5, 1), D(90), D(60))
+    assert (row.orders, row.last_order, row.sales[0].ordered_30) == (1, date(2026, 5, 1), D(60))
 
 
 def test_base_targets_of_a_stretch_are_added_and_neither_parts_nor_stretches_of_will(told: Book) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -176,6 +176,32 @@ def test_months_of_a_statement_chain_and_currencies_stay_apart(told: Book) -> No
         ("CNY", date(2026, 4, 1), D(100), D(30)),
         ("USD", date(2026, 3, 1), D(0), D(9)),
     ]
+
+
+def test_what_is_true_is_in_the_statement_though_it_is_a_day_later_there_than_in_utc(told: Book) -> None:
+    april = datetime(2026, 4, 1, 0, 30, tzinfo=CHINA)  # in UTC it is March still
+    told.say(bill("I1", "100"), paid("P1", "40", april))
+
+    months = told.ask(statements, april.astimezone(UTC) + HOUR)
+
+    assert [(one.month, one.closing) for one in months] == [
+        (date(2026, 3, 1), D(100)),
+        (date(2026, 4, 1), D(60)),
+    ]
+
+
+def test_a_failure_dated_before_its_payment_takes_back_what_the_payment_settled_and_no_more(
+    told: Book,
+) -> None:
+    told.say(
+        bill("I1", "100", due=MARCH + 2 * DAY),
+        paid("P1", "100", MARCH + 3 * DAY, ("I1", "100")),
+        bounced("P1", MARCH + DAY),
+    )
+
+    [balance] = told.rows(InvoiceBalance)
+
+    assert (balance.settled, balance.in_time, balance.open, balance.late) == (D(0), D(0), D(100), 1)
 
 
 def ordered(order: str, quantity: str, net: str) -> bytes:
