@@ -210,7 +210,11 @@ def following(log: Log) -> Iterator[subprocess.Popen[str]]:
 
 def last_word(projector: subprocess.Popen[str]) -> str:
     """The one sentence a projector ends with."""
-    _, said = projector.communicate(timeout=30)
+    try:
+        _, said = projector.communicate(timeout=30)
+    except subprocess.TimeoutExpired:
+        projector.kill()  # whoever leaves it would wait for its end
+        raise
     lines = [line for line in said.splitlines() if not line.startswith("{")]
     assert len(lines) == 1, said
     return lines[0].removeprefix("qudao: ")
