@@ -304,6 +304,7 @@ async def test_a_bit_flipped_on_one_replica_is_found_named_and_healed_as_it_says
     shutil.rmtree(copy)
     victim.start()
     healed = await _eventually(log, cluster, last)
+    await asyncio.to_thread(cluster.await_well)
 
     [fault] = faults
     assert f"The log has a hole on the server {victim.name}: " in fault
