@@ -278,8 +278,8 @@ def _orders(tables: Tables, day: date, wanted: Filters) -> dict[str, tuple[int, 
 
 
 def _sales(tables: Tables, day: date, latest: date, wanted: Filters) -> dict[str, list[RecentSales]]:
-    found: dict[str, list[RecentSales]] = {}
     """Of the days before an instant, those that its own offset counts, and what is dated a day on elsewhere."""
+    found: dict[str, list[RecentSales]] = {}
     firsts = [date.fromordinal(max(1, day.toordinal() - count + 1)) for count in (MONTH_DAYS, YEAR_DAYS)]
     month, years = [_sums(tables, first, latest, wanted) for first in firsts]
     for (dealer, currency), year in years.items():
