@@ -13,6 +13,7 @@ from litestar.datastructures import Headers
 
 from api import pages, sheets
 from api.fields import Shown, instant_text
+from api.leading import leads_of_row, leads_of_sums, ways_on
 from api.problems import Problem
 from api.query import parameters
 from api.reading import Page, shown
@@ -21,7 +22,6 @@ from api.views import View
 
 JSON, CSV, HTML, NDJSON = "application/json", "text/csv", "text/html", "application/x-ndjson"
 _FORMATS = {JSON: "json", CSV: "csv", HTML: "html", NDJSON: "ndjson"}
-_OF_SUMS = {"sum", "by", "compare", "sort", "limit", "cursor"}  # what the rows of a group are not asked with
 _MEDIA_TYPES = {
     "json": JSON,
     "csv": CSV + "; header=present",
@@ -31,8 +31,15 @@ _MEDIA_TYPES = {
 
 
 def chosen(accept: str | None, said: str, offered: Sequence[str] = (JSON, CSV, HTML)) -> str:
-    """The format to answer in: the one named, else the best of an Accept header; raises not_acceptable."""
+    """The format to answer in: the one named, else the best of an Accept header.
+
+    Raises a bad_parameter problem where the one named is not offered, not_acceptable where none of the header is.
+    """
     if said:
+        there = [_FORMATS[media_type] for media_type in offered]
+        if said not in there:
+            reason = f"must be one of {', '.join(there)} here"
+            raise Problem("bad_parameter", f"format {reason}", [("format", reason)])
         return said
     best, most = "", 0.0
     for media_type in offered:
@@ -78,9 +85,9 @@ def answer_page(
         extra["Content-Disposition"] = f'inline; filename="{view.name}.csv"'
     elif format == "html":
         rows = shown(page)
-        linked, addresses = _addresses(view, page, rows, query)
-        why = _why(query) if view.explained and linked == view.key else ""
-        body = _html_page(view, page, pages.table(page.fields, rows, addresses, linked, why), following)
+        body = _html_page(
+            view, page, pages.table(page.fields, rows, _leads(view, page, rows, query)), following
+        )
     else:
         body = page_json(page)
     return answer(body, format, page.sequence, page.at, headers, extra)
@@ -91,11 +98,13 @@ def answer_row(view: View, page: Page, format: str, query: bytes, headers: Heade
     if format == "csv":
         body = sheets.sheet(page.fields, shown(page))
     elif format == "html":
-        title = " · ".join(view.key_texts(page.rows[0][: len(view.key)]))
-        about = f"<h1>{escape(title)}</h1>{_about(view)}"
-        [row] = shown(page)
-        why = view.address(page.rows[0][: len(view.key)]) + _why(query) if view.explained else ""
-        body = pages.page(title, about + pages.record(page.fields, row, why))
+        [row], key, opens = shown(page), page.rows[0][: len(view.key)], view.explained and page.opens
+        title = " · ".join(view.key_texts(key))
+        current = f"<p>as of sequence {page.sequence}, {instant_text(page.at)}</p>"
+        about = f"<h1>{escape(title)}</h1>{_about(view)}{current}"
+        leads = leads_of_row(view, row, key, query, opens=opens, alone=True)
+        ways = ways_on(view, row, key, query, opens=opens)
+        body = pages.page(title, about + pages.record(page.fields, row, leads) + ways)
     else:
         [row_json] = rows_json(page.fields, page.rows)
         body = row_json.encode()
@@ -132,36 +141,22 @@ def _has(said: str, tag: str) -> bool:
     return any(one.strip() in (tag, tag.removeprefix("W/"), "*") for one in said.split(","))
 
 
+def _leads(
+    view: View, page: Page, rows: Sequence[Mapping[str, Shown]], query: bytes
+) -> Sequence[Mapping[str, str]]:
+    """Of each row of a page, or of each group of sums: which field leads where."""
+    names = [field.name for field in page.fields]
+    if "count" in names:
+        return leads_of_sums(view, rows, names[: names.index("count")], query)
+    places = [names.index(name) for name in view.key]
+    keys = [[row[place] for place in places] for row in page.rows]
+    opens = view.explained and page.opens
+    return [leads_of_row(view, row, key, query, opens=opens) for row, key in zip(rows, keys, strict=True)]
+
+
 def _following(query: bytes, cursor: str | None) -> str:
     kept = [(name, value) for name, value in parameters(query) if name != "cursor"]
     return urlencode([*kept, ("cursor", cursor)]) if cursor else ""
-
-
-def _addresses(
-    view: View, page: Page, rows: Sequence[Mapping[str, Shown]], query: bytes
-) -> tuple[Sequence[str], list[str]]:
-    """Which fields lead where: a row to its own page, a group of sums to its rows."""
-    names = [field.name for field in page.fields]
-    if "count" not in names:
-        places = [names.index(name) for name in view.key]
-        return view.key, [view.address(row[place] for place in places) for row in page.rows]
-    by = names[: names.index("count")]
-    kept = [(n, value) for n, value in parameters(query) if n not in by and n not in _OF_SUMS]
-    groups = [[*kept, *[(name, _said(row[name])) for name in by]] for row in rows]
-    return by or ["count"], [f"/{view.name}?{urlencode(group)}" for group in groups]
-
-
-def _why(query: bytes) -> str:
-    """What leads from a row's address to why it says so, at the same moment."""
-    kept = [(name, value) for name, value in parameters(query) if name in ("valid_at", "known_at", "without")]
-    return f"/explain?{urlencode(kept)}" if kept else "/explain"
-
-
-def _said(value: Shown) -> str:
-    """A value as a filter names it."""
-    if value is None:
-        return ""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _about(view: View) -> str:

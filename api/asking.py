@@ -95,18 +95,20 @@ def _handlers(view: View, opened: Opened, freshness: Freshness) -> list[HTTPRout
     @get(f"/{view.name}/{segments}/explain", name=f"{view.name} explained")
     async def ask_why(request: AnyRequest) -> Response[bytes]:
         key = read_key(view, [str(request.path_params[f"key_{n}"]) for n, _ in enumerate(view.key)])
-        query = opened.meant(read_query(view, parameters(request.scope["query_string"]), one_row=True))
+        raw = request.scope["query_string"]
+        query = opened.meant(read_query(view, parameters(raw), one_row=True))
         format = chosen(request.headers.get("accept"), query.format, (JSON, HTML))
         await freshness.wait(view, query)
         found = await asyncio.to_thread(explain, opened, view, key, query, now())
         if found is None:
             raise no_such_row(view, key)
-        return answer_why(view, found, format, request.headers)
+        return answer_why(view, found, format, raw, request.headers)
 
     @get(f"/{view.name}/{segments}/diff", name=f"{view.name} compared")
     async def ask_diff(request: AnyRequest) -> Response[bytes]:
         key = read_key(view, [str(request.path_params[f"key_{n}"]) for n, _ in enumerate(view.key)])
-        since, until, rest = two_moments(parameters(request.scope["query_string"]))
+        raw = request.scope["query_string"]
+        since, until, rest = two_moments(parameters(raw))
         query = opened.meant(read_query(view, rest, one_row=True))
         query = msgspec.structs.replace(query, known_at=until)
         format = chosen(request.headers.get("accept"), query.format, (JSON, HTML))
@@ -114,7 +116,7 @@ def _handlers(view: View, opened: Opened, freshness: Freshness) -> list[HTTPRout
         found = await asyncio.to_thread(diff, opened, view, key, query, since, now())
         if found is None:
             raise no_such_row(view, key)
-        return answer_diff(view, found, format, request.headers)
+        return answer_diff(view, found, format, raw, request.headers)
 
     if view.name == "events":
         return [ask]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from html import escape
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 import msgspec
 from litestar import Response
@@ -15,11 +16,13 @@ from msgspec import Struct
 from api import pages
 from api.answers import answer
 from api.corrections import corrections
-from api.explaining import Difference, changes_of, row_of, told_of
+from api.differences import Difference, changes_of, flat
+from api.explaining import row_of, told_of
 from api.fields import Stored, instant_text
+from api.leading import row_address
 from api.past import known_sequence, recorded_at
 from api.problems import Problem
-from api.query import Query, read_known
+from api.query import Query, parameters, read_known
 from api.reading import Opened
 from api.unfolding import Dependence, Unfolding
 from api.views import View
@@ -106,7 +109,13 @@ def diff(
         why: Why = "correction" if known else "late" if event.effective <= moment else "new"
         effects.append(
             LaterEffect(
-                *(event.sequence, event.type, event.recorded, event.effective, event.time),
+                *(
+                    event.sequence,
+                    event.type,
+                    event.recorded,
+                    event.effective.astimezone(UTC),
+                    event.time.astimezone(UTC),
+                ),
                 *document_key(event),
                 why,
                 corrected,
@@ -127,26 +136,32 @@ def diff(
     )
 
 
-def answer_diff(view: View, found: Diff, format: str, headers: Headers) -> Response[bytes]:
+def answer_diff(view: View, found: Diff, format: str, query: bytes, headers: Headers) -> Response[bytes]:
     """A comparison, as JSON or as a page."""
-    body = msgspec.json.encode(found) if format == "json" else _page(view, found)
+    body = msgspec.json.encode(found) if format == "json" else _page(view, found, query)
     return answer(body, format, found.known[1], found.at, headers, {})
 
 
-def _page(view: View, found: Diff) -> bytes:
+def _page(view: View, found: Diff, query: bytes) -> bytes:
     title = " · ".join([view.name, *[str(value) for value in found.key.values()]])
-    first, last = found.known
+    valid = [pair for pair in parameters(query) if pair[0] == "valid_at"]
+    then, now = [
+        pages.linked(
+            str(known), row_address(view, found.key, urlencode([*valid, ("known_at", known)]).encode())
+        )
+        for known in found.known
+    ]
     there = {True: "", False: " There was no such row."}
     parts = [
-        f"<h1>{escape(title)}</h1><p>As known at sequence {first} and at {last}, speaking of "
+        f"<h1>{escape(title)}</h1><p>As known at sequence {then} and at {now}, speaking of "
         f"{instant_text(found.at)}.{there[found.before is not None]}{'' if found.after else ' It is gone.'}</p>"
     ]
     lines = "".join(
-        f"<tr><th>{escape(name)}</th>{_cells(change)}</tr>"
-        for name, change in found.changes.items()
-        if name not in view.key
+        f"<tr><th>{escape(name)}</th>{_cells(change)}</tr>" for name, change in _shown(view, found.changes)
     )
-    parts.append(_table((f"known at {first}", f"known at {last}", "difference"), "field", lines))
+    parts.append(
+        _table((f"known at {found.known[0]}", f"known at {found.known[1]}", "difference"), "field", lines)
+    )
     parts.append("<h2>What moved it</h2>")
     lines = "".join(_lines(view, effect) for effect in found.effects)
     parts.append(_table(("recorded", "happened", "what", "document", "field", *_SIDES), "event", lines))
@@ -162,15 +177,19 @@ def _table(head: Sequence[str], first: str, lines: str) -> str:
 
 
 def _lines(view: View, effect: LaterEffect) -> str:
-    changes: Mapping[str, Difference] = {n: c for n, c in effect.changes.items() if n not in view.key}
     about = (
         f'<td><a href="/events/{effect.sequence}">{effect.sequence}</a> {effect.why}</td>'
         f"<td>{instant_text(effect.recorded)}</td><td>{instant_text(effect.effective)}</td>"
         f"<td>{escape(effect.type)}</td><td>{escape(f'{effect.kind} {effect.document}')}</td>"
     )
     return "".join(
-        f"<tr>{about}<td>{escape(name)}</td>{_cells(change)}</tr>" for name, change in changes.items()
+        f"<tr>{about}<td>{escape(name)}</td>{_cells(change)}</tr>"
+        for name, change in _shown(view, effect.changes)
     )
+
+
+def _shown(view: View, changes: Mapping[str, Difference]) -> Iterator[tuple[str, Difference]]:
+    return flat({name: change for name, change in changes.items() if name not in view.key})
 
 
 def _cells(change: Difference) -> str:

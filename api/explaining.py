@@ -16,7 +16,9 @@ from msgspec import Struct
 from api import pages
 from api.answers import answer
 from api.computing import rows_of, wanted
-from api.fields import Field, Stored, decimal_text, instant_text
+from api.differences import Difference, changes_of, numbers_of, told
+from api.fields import Field, Stored, instant_text
+from api.leading import row_address
 from api.moment import Moment
 from api.query import Query
 from api.reading import Opened, reached
@@ -27,14 +29,6 @@ from infra.tables import codec_of
 from projections.documents import document_key
 
 Values = dict[str, Any]  # by field, as they are stored
-
-
-class Difference(Struct, frozen=True):
-    """One field before and after an event. `difference` of numbers: what is null counts as nothing."""
-
-    before: Any
-    after: Any
-    difference: str | int | None = None
 
 
 class Effect(Struct, frozen=True):
@@ -77,8 +71,8 @@ def explain(
         sequence = reached(view, query, there.positions) or 0
     if not walk.row:
         return None
-    told = told_of(view.shown, walk.row)
-    return Explanation(view.name, {name: told[name] for name in view.key}, sequence, at, told, tuple(effects))
+    said = told_of(view.shown, walk.row)
+    return Explanation(view.name, {name: said[name] for name in view.key}, sequence, at, said, tuple(effects))
 
 
 def row_of(connection: sa.Connection, view: View, query: Query, at: datetime, depends: Dependence) -> Values:
@@ -100,63 +94,79 @@ def row_of(connection: sa.Connection, view: View, query: Query, at: datetime, de
 
 def told_of(fields: Iterable[Field], row: Values) -> dict[str, Any]:
     """A row as it is answered."""
-    return {field.name: _shown(field, row[field.name]) for field in fields}
+    return {field.name: told(field, row[field.name]) for field in fields}
 
 
-def _shown(field: Field, stored: Any) -> Any:
-    return None if stored is None else field.show(stored)
-
-
-def changes_of(
-    fields: Iterable[Field], before: Mapping[str, Any], after: Mapping[str, Any]
-) -> dict[str, Difference]:
-    """The fields that differ between two rows."""
-    found = {}
-    for field in fields:
-        old, new = before.get(field.name), after.get(field.name)
-        if old == new:
-            continue
-        difference: str | int | None = None
-        if field.kind == "decimal":
-            difference = decimal_text((new or 0) - (old or 0))
-        elif field.kind == "integer":
-            difference = (new or 0) - (old or 0)
-        found[field.name] = Difference(_shown(field, old), _shown(field, new), difference)
-    return found
-
-
-def answer_why(view: View, found: Explanation, format: str, headers: Headers) -> Response[bytes]:
+def answer_why(
+    view: View, found: Explanation, format: str, query: bytes, headers: Headers
+) -> Response[bytes]:
     """An explanation, as JSON or as a page whose sequences lead to the events."""
-    body = msgspec.json.encode(found) if format == "json" else _page(view, found)
+    body = msgspec.json.encode(found) if format == "json" else _page(view, found, query)
     return answer(body, format, found.sequence, found.at, headers, {})
 
 
-def _page(view: View, found: Explanation) -> bytes:
+def _page(view: View, found: Explanation, query: bytes) -> bytes:
     title = " · ".join([view.name, *[str(value) for value in found.key.values()]])
-    parts = [f"<h1>{escape(title)}</h1><p>as of sequence {found.sequence}, {instant_text(found.at)}</p>"]
+    row = row_address(view, found.key, query)
+    parts = [
+        f"<h1>{pages.linked(escape(title), row)}</h1>"
+        f"<p>as of sequence {found.sequence}, {instant_text(found.at)}</p>"
+    ]
     for field in view.shown:
-        steps = [
-            (effect, effect.changes[field.name]) for effect in found.effects if field.name in effect.changes
-        ]
+        steps = {e.sequence: e.changes[field.name] for e in found.effects if field.name in e.changes}
         if field.name in view.key or not steps:
             continue
-        said = pages.shown(found.row[field.name])
-        lines = "".join(_line(field, effect, change) for effect, change in steps)
-        parts.append(
-            f'<h2 id="{escape(field.name)}">{escape(field.name)}: {said or "–"}</h2>'
-            '<div class="wide"><table><thead><tr><th>event</th><th>recorded</th><th>what</th><th>document</th>'
-            '<th class="number">difference</th><th class="number">then</th></tr></thead>'
-            f"<tbody>{lines}</tbody></table></div>"
-        )
+        name, value = escape(field.name), found.row[field.name]
+        parts.append(f'<h2 id="{name}">{name}')
+        if numbers_of(field) is None:
+            parts.append(f": {pages.shown(value) or '–'}</h2>{_steps(found.effects, {'': steps})}")
+        else:
+            parts.append(
+                f"</h2>{pages.nested(field, value, f'#{field.name}')}{_items(field, steps, found.effects)}"
+            )
     return pages.page(title, "".join(parts))
 
 
-def _line(field: Field, effect: Effect, change: Difference) -> str:
+def _items(field: Field, steps: Mapping[int, Difference], effects: Sequence[Effect]) -> str:
+    """A list: each of its items by itself, with the events that moved any of its fields."""
+    moved: dict[str, dict[str, dict[int, Difference]]] = {}  # item → field → sequence
+    for sequence, change in steps.items():
+        for item, fields in (change.parts or {}).items():
+            for name, one in fields.items():
+                moved.setdefault(item, {}).setdefault(name, {})[sequence] = one
+    said = []
+    for item, columns in moved.items():
+        label = escape(f"{field.name}.{item}")
+        # What an item is called and is for is said once, above; what moves stands here.
+        moving = {n: c for n, c in columns.items() if len(c) > 1 or any(one.difference for one in c.values())}
+        said.append(f'<h3 id="{label}">{label}</h3>{_steps(effects, moving or columns)}')
+    return "".join(said)
+
+
+def _steps(effects: Sequence[Effect], columns: Mapping[str, Mapping[int, Difference]]) -> str:
+    """The events that moved any of some fields: by how much, and what each was then."""
     side = ' class="number"'
-    difference = "" if change.difference is None else escape(str(change.difference))
+    head = "".join(
+        f"<th{side}>{escape(name)} difference</th><th{side}>{escape(name)} then</th>" for name in columns
+    )
+    lines = []
+    for effect in effects:
+        if not any(effect.sequence in column for column in columns.values()):
+            continue
+        cells = [column.get(effect.sequence) for column in columns.values()]
+        lines.append(
+            f'<tr><td><a href="/events/{effect.sequence}">{effect.sequence}</a></td>'
+            f"<td>{instant_text(effect.recorded)}</td><td>{escape(effect.type)}</td>"
+            f"<td>{escape(f'{effect.kind} {effect.document}')}</td>"
+            + "".join(
+                "<td></td><td></td>"
+                if one is None
+                else f"<td{side}>{pages.shown(one.difference)}</td><td{side}>{pages.shown(one.after) or '–'}</td>"
+                for one in cells
+            )
+            + "</tr>"
+        )
     return (
-        f'<tr><td><a href="/events/{effect.sequence}">{effect.sequence}</a></td>'
-        f"<td>{instant_text(effect.recorded)}</td><td>{escape(effect.type)}</td>"
-        f"<td>{escape(f'{effect.kind} {effect.document}')}</td>"
-        f"<td{side}>{difference}</td><td{side if field.numeric else ''}>{pages.shown(change.after)}</td></tr>"
+        '<div class="wide"><table><thead><tr><th>event</th><th>recorded</th><th>what</th><th>document</th>'
+        f"{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
     )

@@ -14,7 +14,7 @@ from api import cursor
 from api.bearing import Folded, bearing
 from api.concerning import Concern, Concerning, concerning
 from api.corrections import Corrections, corrections
-from api.explaining import Difference, changes_of
+from api.differences import Difference, changes_of
 from api.fields import field_of
 from api.past import Replaying, begun, known_sequence
 from api.problems import FieldProblem

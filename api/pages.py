@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from typing import Any
+from urllib.parse import quote
 
-from msgspec import Raw
+import msgspec
+from msgspec import Raw, Struct
 
+from api.differences import is_number, items_of, said_of
 from api.fields import Field, Shown
 
 TEXT_MAX = 200
@@ -21,69 +25,146 @@ thead th { border-bottom: 2px solid #888a }
 pre { overflow-x: auto; background: #8881; padding: .7rem }
 code { background: #8881; padding: 0 .2rem }
 .wide { overflow-x: auto }
+form { margin: .3rem 0 }
 @media (max-width: 40rem) { body { margin: .8rem; font-size: 14px } th, td { padding: .3rem .4rem } }
 h2 { margin-top: 2.5rem; border-top: 1px solid #8884; padding-top: 1rem }
 """
 HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"}
 
 
-def page(title: str, body: str) -> bytes:
-    """One whole page; `body` is HTML already."""
+class Form(Struct, frozen=True):
+    """One question that a page offers: what is asked, where, by which parameter, and what goes along with it."""
+
+    label: str
+    address: str
+    name: str
+    example: str
+    along: Sequence[tuple[str, str]]
+
+
+def page(title: str, body: str, *, home: bool = True) -> bytes:
+    """One whole page; `body` is HTML already. A file that is kept has no `home`."""
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     head += f"<title>{escape(title)} · Qudao</title><style>{STYLE}</style>"
-    way = '<p><a href="/">渠道 Qudao</a></p>'
+    way = '<p><a href="/">渠道 Qudao</a></p>' if home else ""
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{way}{body}</body></html>'.encode()
+
+
+def ways(links: Iterable[tuple[str, str]], forms: Iterable[Form]) -> str:
+    """What else can be asked: links, and questions with one thing left to say."""
+    said = " · ".join(linked(escape(text), address) for text, address in links)
+    return (f"<p>{said}</p>" if said else "") + "".join(
+        f'<form action="{escape(form.address)}"><label>{escape(form.label)} '
+        f'<input name="{form.name}" required placeholder="{escape(form.example)}" size="26"></label> '
+        + "".join(
+            f'<input type="hidden" name="{name}" value="{escape(value)}">' for name, value in form.along
+        )
+        + "<button>ask</button></form>"
+        for form in forms
+    )
 
 
 def table(
     fields: Sequence[Field],
     rows: Sequence[Mapping[str, Shown]],
-    addresses: Sequence[str] = (),
-    linked: Sequence[str] = (),
-    why: str = "",
+    leads: Sequence[Mapping[str, str]] = (),
+    *,
+    whole: bool = False,
 ) -> str:
-    """Rows as a table, numbers to the right; the fields of `linked` lead to each row's address.
+    """Rows as a table, numbers to the right; `leads` say of each row which field leads where.
 
-    With `why`, every other number leads to that below its row's address.
+    Long values are cut, and lists are one line, if they are not to be `whole`.
     """
-    head = "".join(f"<th{_side(field)}>{escape(field.name)}</th>" for field in fields)
+    head = "".join(f"<th{_side(field.numeric)}>{escape(field.name)}</th>" for field in fields)
     body = []
     for number, row in enumerate(rows):
-        cells = []
-        for field in fields:
-            said = shown(row[field.name])
-            if addresses and field.name in linked:
-                said = f'<a href="{escape(addresses[number])}">{said or "–"}</a>'
-            elif why and field.numeric and said:
-                said = f'<a href="{escape(f"{addresses[number]}{why}#{field.name}")}">{said}</a>'
-            cells.append(f"<td{_side(field)}>{said}</td>")
+        to = leads[number] if leads else {}
+        cells = [cell(field, row[field.name], to.get(field.name, ""), whole=whole) for field in fields]
         body.append(f"<tr>{''.join(cells)}</tr>")
-    found = "".join(body)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{found}</tbody></table></div>'
+    return _wide(f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody>")
 
 
-def record(fields: Sequence[Field], row: Mapping[str, Shown], why: str = "") -> str:
-    """One row, a line for each field, nothing shortened; with `why`, every number leads there."""
-    lines = []
-    for field in fields:
-        said = shown(row[field.name], 0)
-        if why and field.numeric and said:
-            said = f'<a href="{escape(f"{why}#{field.name}")}">{said}</a>'
-        lines.append(f"<tr><th>{escape(field.name)}</th><td{_side(field)}>{said}</td></tr>")
-    return f'<div class="wide"><table>{"".join(lines)}</table></div>'
+def record(fields: Sequence[Field], row: Mapping[str, Shown], leads: Mapping[str, str] | None = None) -> str:
+    """One row, a line for each field, nothing shortened; `leads` say which field leads where."""
+    to = leads or {}
+    return _wide(
+        "".join(
+            f'<tr id="{escape(field.name)}"><th>{escape(field.name)}</th>'
+            f"{cell(field, row[field.name], to.get(field.name, ''), whole=True)}</tr>"
+            for field in fields
+        )
+    )
 
 
-def shown(value: Shown, length_max: int = TEXT_MAX) -> str:
+def cell(field: Field, value: Shown, lead: str = "", *, whole: bool) -> str:
+    """One value. A list that is whole is a table, whose numbers lead to their part of where the list leads."""
+    if isinstance(value, Raw):
+        said = nested(field, value, lead) if whole else linked(shown(_brief(field, value)), lead)
+    else:
+        said = linked(shown(value, 0 if whole else TEXT_MAX), lead)
+    return f"<td{_side(field.numeric)}>{said}</td>"
+
+
+def linked(said: str, address: str) -> str:
+    """Text that is HTML already, leading to an address if there is one."""
+    return f'<a href="{escape(address)}">{said or "–"}</a>' if address else said
+
+
+def shown(value: Any, length_max: int = TEXT_MAX) -> str:
     """A value as escaped text, shortened where it is long."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    said = bytes(value).decode() if isinstance(value, Raw) else str(value)
+    if isinstance(value, Raw):
+        value = bytes(value).decode()
+    said = value if isinstance(value, str) else str(value) if isinstance(value, int) else _json(value)
     if length_max and len(said) > length_max:
         said = said[:length_max] + "…"
     return escape(said)
 
 
-def _side(field: Field) -> str:
-    return ' class="number"' if field.numeric else ""
+def nested(field: Field, value: Raw, lead: str) -> str:
+    """A list of named items as a table, another list as a line, what has a shape of its own as it is."""
+    items = items_of(field, value)
+    if not items:
+        found = msgspec.json.decode(value)
+        if isinstance(found, list) and not any(isinstance(one, dict | list) for one in found):
+            return ", ".join(shown(one, 0) for one in found)
+        return f"<pre>{escape(msgspec.json.format(bytes(value), indent=2).decode())}</pre>" if found else ""
+    names = list(dict.fromkeys(name for fields in items.values() for name in fields))
+    head = "".join(f"<th>{escape(name)}</th>" for name in ("", *names))
+    lines = []
+    for item, fields in items.items():
+        to = f"{lead}.{quote(item)}" if lead else ""
+        cells = [
+            f"<td{_side(is_number(one))}>{linked(shown(said_of(one), 0), to if is_number(one) else '')}</td>"
+            for one in map(fields.get, names)
+        ]
+        lines.append(f"<tr><th>{linked(escape(item), to)}</th>{''.join(cells)}</tr>")
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def _brief(field: Field, value: Raw) -> str:
+    """A list of named items in one line: what each of them says."""
+    if not (items := items_of(field, value)):
+        found = msgspec.json.decode(value)
+        flat = isinstance(found, list) and all(isinstance(one, str) for one in found)
+        return ", ".join(found) if flat else bytes(value).decode() if found else ""
+    said = []
+    for item, fields in items.items():
+        there = [f"{name} {said_of(one)}" for name, one in fields.items() if one not in (None, "", [])]
+        said.append(f"{item}: {', '.join(there)}" if there else item)
+    return "; ".join(said)
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _wide(inner: str) -> str:
+    return f'<div class="wide"><table>{inner}</table></div>'
+
+
+def _side(numeric: bool) -> str:
+    return ' class="number"' if numeric else ""

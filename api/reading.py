@@ -27,13 +27,17 @@ from infra.tables import SQLITE
 
 
 class Page(Struct, frozen=True):
-    """Rows as stored, the fields they have, and how far the log was taken in when they were read."""
+    """Rows as stored, the fields they have, and how far the log was taken in when they were read.
+
+    They do not open up to their events where a policy was put in that is in no event.
+    """
 
     fields: Sequence[Field]
     rows: Sequence[Sequence[Any]]
     next: str | None
     sequence: int
     at: datetime
+    opens: bool = True
 
 
 class Opened:
@@ -157,12 +161,12 @@ def read_page(opened: Opened, view: View, query: Query, now: datetime) -> Page:
     """Answer a query with a page of rows or of sums."""
     at = query.valid_at or now
     with opened.asked(view, query) as reader:
-        sequence = reached(view, query, reader.positions) or 0
+        sequence, opens = reached(view, query, reader.positions) or 0, not reader.tried
         query = narrowed(reader.connection, query)
         view = coarsest(view, query)
         with rows_of(reader.connection, view, query, at) as (connection, view):
             if query.summing:
-                return Page(*read_sums(connection, view, query, at), sequence, at)
+                return Page(*read_sums(connection, view, query, at), sequence, at, opens)
             order = order_of(view, query)
             statement = _selected(view, query, at).limit(query.limit + 1)
             statement = statement.where(*beyond(view, query, order))
@@ -170,7 +174,7 @@ def read_page(opened: Opened, view: View, query: Query, now: datetime) -> Page:
             rows = connection.execute(statement).fetchall()
             places = [list(view.fields).index(name) for name, _ in order]
             last = [rows[query.limit - 1][place] for place in places] if len(rows) > query.limit else None
-            return Page(view.shown, rows[: query.limit], cursor_after(view, order, last), sequence, at)
+            return Page(view.shown, rows[: query.limit], cursor_after(view, order, last), sequence, at, opens)
 
 
 def read_row(opened: Opened, view: View, key: Sequence[Stored], query: Query, now: datetime) -> Page:
@@ -183,7 +187,8 @@ def read_row(opened: Opened, view: View, key: Sequence[Stored], query: Query, no
         rows_of(reader.connection, view, query, at) as (connection, meant),
     ):
         rows = connection.execute(_selected(meant, query, at).limit(1)).fetchall()
-        return Page(view.shown, rows, None, reached(view, query, reader.positions) or 0, at)
+        sequence = reached(view, query, reader.positions) or 0
+        return Page(view.shown, rows, None, sequence, at, not reader.tried)
 
 
 def _selected(view: View, query: Query, at: datetime) -> sa.Select[Any]:

@@ -68,6 +68,7 @@ class View(Struct, frozen=True):
         frozenset()
     )  # kinds of document that bear on rows of other dealers than their own
     coarser: View | None = None  # the same figures under fewer keys
+    leads: Mapping[str, str] = {}  # the fields that name a row of another view, and which view
 
     @property
     def shown(self) -> list[Field]:
@@ -130,8 +131,18 @@ def views_of(projections: Sequence[Projection], others: Mapping[str, Iterable[ty
     for name, view in found.items():
         coarser = found.get(TABLES[view.row].coarser)
         under = tree if TERRITORY in view.fields else frozenset()
-        found[name] = msgspec.structs.replace(view, tree=under, coarser=coarser)
+        leads = {
+            field: other.name for other in found.values() for field in other.key if _names(field, other, view)
+        }
+        found[name] = msgspec.structs.replace(view, tree=under, coarser=coarser, leads=leads)
     return found
+
+
+def _names(field: str, other: View, view: View) -> bool:
+    """Whether a field of a view names rows of another, which is called after it."""
+    plural = field.removesuffix("y") + "ies" if field.endswith("y") else f"{field}s"
+    called = other.name == plural or (field, other.name) == ("sku", "products")
+    return called and other.key == (field,) and other.name != view.name and field in view.fields
 
 
 def _view(name: str, rows: list[type[Row]], owners: frozenset[str], computed: Computed | None) -> View:

@@ -410,7 +410,7 @@ def test_a_group_of_sums_leads_to_its_rows(asked: TestClient[Litestar]) -> None:
     [first, *_] = re.findall(r'<a href="(/test_dealer_days[^"]*)">D1</a>', page)
     rows = items(asked, unescape(first).replace("format=html", "format=json"))
     assert [(row["dealer"], row["day"]) for row in rows] == [("D1", "2026-03-01"), ("D1", "2026-03-31")]
-    assert '<td class="number">240</td>' in page
+    assert f'<td class="number"><a href="{first}">240</a></td>' in page
     assert 'name="viewport"' in page
     assert ">CNY</a>" in alone
 

@@ -48,7 +48,7 @@ def test_a_value_is_never_markup(text: str) -> None:
 
 
 def test_numbers_stand_to_the_right_and_keys_lead_to_their_row() -> None:
-    table = pages.table([NAME, NET], [{"name": "渠<道>", "net": "1.5"}], ["/orders/=E6=B8=A0"], ["name"])
+    table = pages.table([NAME, NET], [{"name": "渠<道>", "net": "1.5"}], [{"name": "/orders/=E6=B8=A0"}])
 
     assert '<td class="number">1.5</td>' in table
     assert '<a href="/orders/=E6=B8=A0">渠&lt;道&gt;</a>' in table
