@@ -12,6 +12,7 @@ from litestar import Response
 from litestar.datastructures import Headers
 
 from api import pages, sheets
+from api.accepting import CSV, HTML, JSON, NDJSON, quality
 from api.fields import Shown, instant_text
 from api.leading import leads_of_row, leads_of_sums, ways_on
 from api.problems import Problem
@@ -20,7 +21,6 @@ from api.reading import Page, shown
 from api.rows import rows_json
 from api.views import View
 
-JSON, CSV, HTML, NDJSON = "application/json", "text/csv", "text/html", "application/x-ndjson"
 _FORMATS = {JSON: "json", CSV: "csv", HTML: "html", NDJSON: "ndjson"}
 _MEDIA_TYPES = {
     "json": JSON,
@@ -43,33 +43,12 @@ def chosen(accept: str | None, said: str, offered: Sequence[str] = (JSON, CSV, H
         return said
     best, most = "", 0.0
     for media_type in offered:
-        quality = _quality(accept or "*/*", media_type)
-        if quality > most:
-            best, most = media_type, quality
+        wanted = quality(accept, media_type)
+        if wanted > most:
+            best, most = media_type, wanted
     if not best:
         raise Problem("not_acceptable", f"there are {', '.join(offered)}")
     return _FORMATS[best]
-
-
-def _quality(accept: str, media_type: str) -> float:
-    """How much a media type is wanted; the most specific range that covers it says."""
-    found, depth = 0.0, -1
-    for part in accept.split(","):
-        wanted, *details = [piece.strip().lower() for piece in part.split(";")]
-        specific = {media_type: 2, media_type.split("/")[0] + "/*": 1, "*/*": 0}.get(wanted, -1)
-        if specific > depth:
-            depth, found = specific, 1.0
-            for detail in details:
-                if detail.startswith("q="):
-                    found = _number(detail[2:])
-    return found
-
-
-def _number(said: str) -> float:
-    try:
-        return min(1.0, max(0.0, float(said)))
-    except ValueError:
-        return 0.0
 
 
 def answer_page(

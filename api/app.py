@@ -79,7 +79,7 @@ def create_app(
     return Litestar(
         [
             *view_handlers(views.values(), opened, freshness),
-            *(history_handlers(views, opened, freshness) if "dealers" in views else ()),
+            *(history_handlers(views, opened, link, freshness) if "dealers" in views else ()),
             *event_handlers(intake, index, link, views["events"], freshness),
             *(
                 command_handlers(Commands(catalogue, opened, index, link, views, freshness))

@@ -10,7 +10,8 @@ import msgspec
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler, get
 
-from api.answers import HTML, JSON, answer_page, answer_row, chosen
+from api.accepting import HTML, JSON
+from api.answers import answer_page, answer_row, chosen
 from api.diffing import answer_diff, diff, two_moments
 from api.explaining import answer_why, explain
 from api.fields import Stored

@@ -14,7 +14,7 @@ from litestar.handlers import HTTPRouteHandler, post
 from msgspec import Struct
 
 from api import bodies
-from api.answers import JSON
+from api.accepting import JSON
 from api.asking import Freshness, now
 from api.index import Index
 from api.link import Link

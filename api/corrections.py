@@ -1,18 +1,26 @@
-"""Which event corrects which: restatements, amendments and voids of one document, both ways, by sequence."""
+"""Which event corrects which, both ways, by sequence.
+
+A restatement, an amendment or a void of a document; what is issued anew for what was withdrawn (`replaces`); and a
+document that supersedes another.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
+import sqlalchemy as sa
 from msgspec import Struct
 
 from api.past import Replaying, recorded_events
-from api.stage0 import kept
+from api.stage0 import EVENT_NAMES, EVENTS, accepted_by, kept
 from api.views import Reader
+from domain.assessment import AssessmentPublished
 from domain.corrections import EventVoided
 from domain.envelope import Payload, Recorded
 from domain.identifiers import digest
+from domain.naming import REPLACED, SUPERSEDED
 from projections.documents import document_key, slot_of
 
 Event = Recorded[Payload]
@@ -32,9 +40,10 @@ def corrections(replaying: Replaying, reader: Reader, events: Sequence[Event], k
     found = Corrections({}, {})
     for begin in range(0, len(events), AT_ONCE):
         some = events[begin : begin + AT_ONCE]
-        for later, earlier in _links(replaying, reader, some, known):
-            found.corrects.setdefault(later, []).append(earlier)
-            found.corrected_by.setdefault(earlier, []).append(later)
+        for later, earlier in chain(_links(replaying, reader, some, known), _named(reader, some, known)):
+            if later != earlier:
+                found.corrects.setdefault(later, []).append(earlier)
+                found.corrected_by.setdefault(earlier, []).append(later)
     for links in (found.corrects, found.corrected_by):
         links.update({sequence: sorted(set(linked)) for sequence, linked in links.items()})
     return found
@@ -66,6 +75,44 @@ def _links(
         target = holders.get(named.get(event.sequence, 0), (0, ()))[0]
         if target in there and _reaches(event, there[target]):
             yield event.sequence, target
+
+
+def _named(reader: Reader, events: Sequence[Event], known: int) -> Iterator[tuple[int, int]]:
+    """Those whose correction names what it corrects: an event that it replaces, a document that it supersedes."""
+    replaced = {e.sequence: [digest(*name) for name in _names(e.event.replaces or "")] for e in events}
+    holders = kept(reader, "identities", {one for names in replaced.values() for one in names}, "sequence")
+    for sequence, names in replaced.items():
+        yield from ((sequence, n) for one in names for (n,) in [holders.get(one, (0,))] if 0 < n <= known)
+    superseding = [(e.sequence, *document_key(e), old) for e in events if (old := _superseded(e)) is not None]
+    older = {one: digest(kind, dealer, old) for one, kind, dealer, _, old in superseding}
+    documents = kept(reader, "documents", set(older.values()), "statements")
+    for sequence, where in older.items():
+        for (held,) in [documents[where]] if where in documents else []:
+            yield from ((sequence, one[0]) for one in held if one[0] <= known)
+    by_name = {f"{e.event.source}#{e.event.id}": e for e in events}
+    for later, name, _, _ in _naming(reader, REPLACED, by_name, known):
+        yield later, by_name[name].sequence
+    by_document = {document_key(e): e for e in events}
+    for later, name, kind, dealer in _naming(reader, SUPERSEDED, {e[2] for e in by_document}, known):
+        if (earlier := by_document.get((kind, dealer, name))) is not None:
+            yield later, earlier.sequence
+
+
+def _naming(reader: Reader, what: str, names: Iterable[str], known: int) -> Sequence[Any]:
+    """The accepted events that name any of these: their sequence, the name, and their own kind and dealer."""
+    column, named = EVENTS.c, EVENT_NAMES.c
+    where = (named.sequence == column.sequence, named.what == what, named.name.in_(sorted(names)))
+    columns = (column.sequence, named.name, column.kind, column.dealer)
+    return reader.connection.execute(sa.select(*columns).where(*where, accepted_by(known))).all()
+
+
+def _names(said: str) -> Iterator[tuple[str, str]]:
+    """What `source#id` may mean: either may have a # in it."""
+    yield from ((said[:place], said[place + 1 :]) for place, one in enumerate(said) if one == "#")
+
+
+def _superseded(event: Event) -> str | None:
+    return event.data.supersedes if isinstance(event.data, AssessmentPublished) else None
 
 
 def restated(statements: Iterable[Event]) -> Iterator[tuple[int, int]]:

@@ -7,7 +7,9 @@ import base64
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
+from html import escape
 from typing import IO
+from urllib.parse import urlencode
 
 import msgspec
 from litestar import Response
@@ -15,15 +17,16 @@ from litestar.handlers import HTTPRouteHandler, get, post
 from litestar.response import Stream
 from msgspec import Raw, Struct
 
-from api import bodies
+from api import bodies, pages
+from api.accepting import HTML, prefers_html
 from api.asking import Freshness
-from api.fields import read_integer
+from api.fields import instant_text, read_integer
 from api.index import Arrival, Index
 from api.intake import Entry, Intake, too_large
 from api.link import Link
 from api.problems import AnyRequest, FieldProblem, Problem
 from api.query import parameters, read_query
-from api.views import View
+from api.views import View, token
 from domain.calendar import from_nanoseconds
 from domain.catalogue import FAMILIES
 from infra.message import Message
@@ -227,7 +230,34 @@ def _one_event(
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         event, raw = None, base64.b64encode(body).decode()
     fields = {name: value for name, value in msgspec.structs.asdict(row).items() if name != "body"}
-    return _json(EventAnswer(**fields, reasons=tuple(reasons), event=event, bytes=raw), 200, headers)
+    answer = EventAnswer(**fields, reasons=tuple(reasons), event=event, bytes=raw)
+    if prefers_html(request.headers.get("accept")):
+        return Response(_event_page(answer), media_type=HTML, headers=headers | pages.HEADERS)
+    return _json(answer, 200, headers)
+
+
+def _event_page(answer: EventAnswer) -> bytes:
+    """One message to be read: what became of it, and what was sent."""
+    title = f"event {answer.sequence}"
+    dealer, of = answer.dealer, answer.of
+    own = pages.linked(escape(dealer), f"/dealers?{urlencode({'dealer': dealer})}")
+    history = pages.linked("history", f"/dealers/{token(dealer)}/history")
+    said = [
+        ("status", escape(answer.status) + (f" of {pages.linked(str(of), f'/events/{of}')}" if of else "")),
+        *[(clock, instant_text(at)) for clock, at in _clocks(answer) if at is not None],
+        ("family", escape(answer.family)),
+        ("dealer", f"{own} {history}" if dealer else ""),
+        *[(name, escape(getattr(answer, name))) for name in ("type", "source", "id", "kind", "document")],
+        *[(one.field, escape(one.reason)) for one in answer.reasons],
+    ]
+    sent = (
+        answer.bytes if answer.event is None else msgspec.json.format(bytes(answer.event), indent=2).decode()
+    )
+    return pages.page(title, f"<h1>{title}</h1>{pages.facts(said)}<pre>{escape(sent or '')}</pre>")
+
+
+def _clocks(answer: EventAnswer) -> Sequence[tuple[str, datetime | None]]:
+    return ("happened", answer.effective), ("recorded", answer.recorded), ("claimed", answer.time)
 
 
 def _json(answer: Struct, status: int, headers: Mapping[str, str] | None = None) -> Response[bytes]:

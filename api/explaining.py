@@ -122,7 +122,7 @@ def _page(view: View, found: Explanation, query: bytes) -> bytes:
             parts.append(f": {pages.shown(value) or '–'}</h2>{_steps(found.effects, {'': steps})}")
         else:
             parts.append(
-                f"</h2>{pages.nested(field, value, f'#{field.name}')}{_items(field, steps, found.effects)}"
+                f"</h2>{pages.nested(field, value, f'#{field.name}') or '–'}{_items(field, steps, found.effects)}"
             )
     return pages.page(title, "".join(parts))
 
@@ -144,29 +144,38 @@ def _items(field: Field, steps: Mapping[int, Difference], effects: Sequence[Effe
 
 
 def _steps(effects: Sequence[Effect], columns: Mapping[str, Mapping[int, Difference]]) -> str:
-    """The events that moved any of some fields: by how much, and what each was then."""
-    side = ' class="number"'
+    """The events that moved any of some fields: what each was then, and of a number by how much."""
+    numbers = {n: any(one.difference is not None for one in column.values()) for n, column in columns.items()}
     head = "".join(
-        f"<th{side}>{escape(name)} difference</th><th{side}>{escape(name)} then</th>" for name in columns
+        f"{_th(f'{name} difference')}{_th(f'{name} then')}"
+        if numbers[name]
+        else f"<th>{escape(name)} then</th>"
+        for name in columns
     )
     lines = []
     for effect in effects:
-        if not any(effect.sequence in column for column in columns.values()):
-            continue
-        cells = [column.get(effect.sequence) for column in columns.values()]
-        lines.append(
-            f'<tr><td><a href="/events/{effect.sequence}">{effect.sequence}</a></td>'
-            f"<td>{instant_text(effect.recorded)}</td><td>{escape(effect.type)}</td>"
-            f"<td>{escape(f'{effect.kind} {effect.document}')}</td>"
-            + "".join(
-                "<td></td><td></td>"
-                if one is None
-                else f"<td{side}>{pages.shown(one.difference)}</td><td{side}>{pages.shown(one.after) or '–'}</td>"
-                for one in cells
+        cells = {name: column.get(effect.sequence) for name, column in columns.items()}
+        if any(cells.values()):
+            said = "".join(_then(one, numeric=numbers[name]) for name, one in cells.items())
+            lines.append(
+                f'<tr><td><a href="/events/{effect.sequence}">{effect.sequence}</a></td>'
+                f"<td>{instant_text(effect.recorded)}</td><td>{escape(effect.type)}</td>"
+                f"<td>{escape(f'{effect.kind} {effect.document}')}</td>{said}</tr>"
             )
-            + "</tr>"
-        )
     return (
         '<div class="wide"><table><thead><tr><th>event</th><th>recorded</th><th>what</th><th>document</th>'
         f"{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
+
+
+def _th(said: str) -> str:
+    return f'<th class="number">{escape(said)}</th>'
+
+
+def _then(change: Difference | None, *, numeric: bool) -> str:
+    if change is None:
+        return "<td></td><td></td>" if numeric else "<td></td>"
+    after = pages.shown(change.after) or "–"
+    if not numeric:
+        return f"<td>{after}</td>"
+    return f'<td class="number">{pages.shown(change.difference)}</td><td class="number">{after}</td>'

@@ -48,7 +48,8 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
     Its clocks: `effective` is when it happened, `recorded` when the log took it, `time` what its publisher claims.
     `concern` says why it is here: the dealer's own, of nobody and with the dealer in its scope, or of another dealer
     and naming this one or a place of its. `of` is the sequence of the first holder of its identity, where it is a
-    duplicate or a conflict. `changed` is null where more events bear on the dealer than are folded for one answer.
+    duplicate or a conflict. `changed` is null where more events bear on the dealer than are folded for one answer;
+    `event` is null where a message cannot be read, and in a service that has no log, where it was not taken.
     """
 
     sequence: int
@@ -89,6 +90,7 @@ class History(Struct, frozen=True):
 class _Said(Struct):
     """What an entry shows of an event as it was sent."""
 
+    type: Any = None
     actor: Any = None
     data: Any = None
 
@@ -169,19 +171,35 @@ def _entry(
     reasons: Mapping[int, tuple[FieldProblem, ...]],
     changed: Mapping[int, tuple[Changed, ...]] | None,
 ) -> HistoryEntry:
-    said = msgspec.json.decode(row.body, type=_Said) if row.body else _Said()
-    files = said.data.get("attachments", ()) if isinstance(said.data, dict) else ()
     names = set(HistoryEntry.__struct_fields__) & set(EventRow.__struct_fields__)
-    return HistoryEntry(
+    entry = HistoryEntry(
         **{name: getattr(row, name) for name in names},
         concern=concerned.why(row.dealer, row.sequence),
-        actor=said.actor if isinstance(said.actor, str) else None,
+        actor=None,
         corrects=tuple(links.corrects.get(row.sequence, ())),
         corrected_by=tuple(links.corrected_by.get(row.sequence, ())),
         reasons=reasons.get(row.sequence, ()),
-        attachments=tuple(files),
+        attachments=(),
         changed=None if changed is None else changed.get(row.sequence, ()),
-        event=Raw(msgspec.json.format(row.body.encode(), indent=-1)) if row.body else None,  # in one line
+        event=None,
+    )
+    return with_event(entry, row.body.encode()) if row.body else entry
+
+
+def with_event(entry: HistoryEntry, body: bytes) -> HistoryEntry:
+    """The entry with what was sent; as it is where that cannot be read."""
+    try:
+        said = msgspec.json.decode(body, type=_Said)
+        event = Raw(msgspec.json.format(body, indent=-1))  # in one line
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return entry
+    files = said.data.get("attachments") if isinstance(said.data, dict) else None
+    return msgspec.structs.replace(
+        entry,
+        type=entry.type or (said.type if isinstance(said.type, str) else ""),
+        actor=said.actor if isinstance(said.actor, str) else None,
+        attachments=tuple(one for one in files if isinstance(one, dict)) if isinstance(files, list) else (),
+        event=event,
     )
 
 
@@ -232,16 +250,20 @@ def _changed(
 
 
 def _of_dealer(touched: Iterable[Touched], dealer: str, places: frozenset[str]) -> Iterator[Changed]:
-    """The rows of the dealer among those that were touched: of others' rows only a part was folded."""
+    """The rows of the dealer among those that were touched: of others' rows only a part was folded.
+
+    A target is nobody's, and its dealer's where it names one.
+    """
     for one in touched:
         entry, columns = TABLES[one.row], codec_of(one.row).columns
         key = dict(zip(entry.key, one.key, strict=True))
-        if key.get("dealer") != dealer and key.get("location") not in places:
-            continue
         fields = [field_of(column) for column in columns]
         own, rest = fields[: len(key)], fields[len(key) :]
         before = dict(zip([field.name for field in rest], one.before, strict=True))
         after = dict(zip([field.name for field in rest], one.after, strict=True))
+        named = [values.get("dealer") for values in (key, before, after)]
+        if dealer not in named and key.get("location") not in places:
+            continue
         shown = {
             field.name: None if key[field.name] is None else field.show(key[field.name]) for field in own
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlencode
 
@@ -11,21 +12,29 @@ from litestar import Response
 from litestar.datastructures import Headers
 from litestar.handlers import HTTPRouteHandler, get
 
-from api.answers import HTML, JSON, NDJSON, answer, chosen
+from api.accepting import HTML, JSON, NDJSON
+from api.answers import answer, chosen
 from api.asking import Freshness, now, read_key
 from api.concerning import registered
-from api.history import History, read_history
+from api.history import History, read_history, with_event
 from api.history_page import Figures, history_page
+from api.link import Link
 from api.problems import AnyRequest, Problem
 from api.query import PARAMETERS, Query, parameters, read_query
 from api.reading import Opened, Page, read_page
 from api.stage0 import EVENTS, EVENTS_MAX
 from api.views import View
+from domain.errors import QudaoError
+from infra.reader import read_exact
+
+log = logging.getLogger("qudao.api")
 
 #: What a history is asked with beside fields of events.
-HISTORY_PARAMETERS = [name for name in PARAMETERS if name not in ("sort", "sum", "by", "compare", "under")]
+HISTORY_PARAMETERS = [
+    name for name in PARAMETERS if name not in ("sort", "sum", "by", "compare", "under", "without")
+]
 #: Fields of events, and ways to ask views, that a history does not take.
-LEFT_OUT = ("sort", "sum", "by", "compare", "dealer", "body")
+LEFT_OUT = ("sort", "sum", "by", "compare", "without", "dealer", "body")
 #: The figures at the end of the file: view, the field that is the dealer or its places, and what is added up.
 FIGURES: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("dealers", "dealer", {}),
@@ -33,6 +42,7 @@ FIGURES: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("stock_levels", "location", {}),
     ("targets", "dealer", {}),
     ("assessments", "dealer", {}),
+    ("published_assessments", "dealer", {}),
     ("receivables", "dealer", {}),
     ("statements", "dealer", {}),
 )
@@ -40,7 +50,7 @@ ROWS_MAX = 1000
 
 
 def history_handlers(
-    views: Mapping[str, View], opened: Opened, freshness: Freshness
+    views: Mapping[str, View], opened: Opened, link: Link, freshness: Freshness
 ) -> list[HTTPRouteHandler]:
     """The one handler; the fields that filter are those of events."""
     view = msgspec.structs.replace(views["events"], period="effective", source=EVENTS)
@@ -61,9 +71,10 @@ def history_handlers(
         if found.next and not limited and format != "json":
             reason = f"more than {EVENTS_MAX} messages: name limit, or from and to"
             raise Problem("cannot_be_answered", reason, [("limit", reason)])
+        found = await _with_refused(found, link)
         figures: list[Figures] = []
         if format == "html":
-            figures = await asyncio.to_thread(_figures, opened, views, dealer, query, found.sequence)
+            figures = await asyncio.to_thread(_figures, opened, views, dealer, query, found)
         return answer_history(dealer, found, figures, format, request.url.path, raw, request.headers)
 
     return [ask]
@@ -85,18 +96,35 @@ def read_question(view: View, said: Iterable[tuple[str, str]]) -> tuple[Query, s
     return query, format, any(name == "limit" for name, _ in said)
 
 
+async def _with_refused(found: History, link: Link) -> History:
+    """With what the log has of messages that were not taken: the index keeps no body of them."""
+    refused = [entry.sequence for entry in found.items if entry.event is None]
+    if not refused or link.absent:
+        return found
+    try:
+        messages = {one.sequence: one.body for one in await read_exact(link.client, refused)}
+    except QudaoError as error:
+        log.warning("a history is answered without what was refused: %s", error)
+        return found
+    items = [
+        with_event(one, messages[one.sequence]) if one.sequence in messages else one for one in found.items
+    ]
+    return msgspec.structs.replace(found, items=tuple(items))
+
+
 def _figures(
-    opened: Opened, views: Mapping[str, View], dealer: str, query: Query, known: int
+    opened: Opened, views: Mapping[str, View], dealer: str, query: Query, history: History
 ) -> list[Figures]:
+    """What the views say of the dealer, all of them at the history's own instant and sequence."""
     found = []
     with opened.reader() as reader:
-        places = [dealer, *(place for place in registered(reader, dealer, known) if place != dealer)]
+        places = [dealer, *(one for one in registered(reader, dealer, history.sequence) if one != dealer)]
     for name, field, more in FIGURES:
         view = views[name]
         whose = [(field, place) for place in places] if field == "location" else [(field, dealer)]
         asked = read_query(view, [*whose, ("limit", str(ROWS_MAX)), *more.items()])
         asked = msgspec.structs.replace(asked, valid_at=query.valid_at, known_at=query.known_at)
-        page: Page = read_page(opened, view, asked, now())
+        page: Page = read_page(opened, view, asked, history.at)
         found.append(Figures(view, page))
     return found
 

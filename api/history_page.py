@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import datetime
 from html import escape
 
+import msgspec
 from msgspec import Struct
 
 from api import pages
+from api.differences import flat
 from api.fields import instant_text
 from api.history import Changed, History, HistoryEntry
 from api.reading import Page, shown
@@ -47,14 +49,16 @@ def history_page(dealer: str, found: History, figures: Iterable[Figures]) -> byt
         f"</table><p>{len(found.items)} messages.{more}</p>"
     )
     names = "".join(f"<th>{name}</th>" for name in _HEAD)
-    lines = "".join(_line(entry) for entry in found.items)
+    here = {entry.sequence for entry in found.items}
+    lines = "".join(_line(entry, here) for entry in found.items)
     table = f'<div class="wide"><table><thead><tr>{names}</tr></thead><tbody>{lines}</tbody></table></div>'
-    return pages.page(title, head + table + "".join(_figures(one) for one in figures))
+    body = head + table + "".join(_figures(one) for one in figures)
+    return pages.page(title, body, home=False)
 
 
-def _line(entry: HistoryEntry) -> str:
+def _line(entry: HistoryEntry, here: Container[int]) -> str:
     marks = [] if entry.status == "accepted" else [entry.status.replace("_", " ")]
-    marks += [f"of {_to(entry.of)}"] if marks and entry.of else []
+    marks += [f"of {_to(entry.of, here)}"] if marks and entry.of else []
     marks += (
         []
         if entry.concern == "own"
@@ -62,14 +66,14 @@ def _line(entry: HistoryEntry) -> str:
     )
     about = f'<div class="mark">{", ".join(marks)}</div>' if marks else ""
     about += "".join(f"<div>{escape(one.field)}: {escape(one.reason)}</div>" for one in entry.reasons)
-    links = [f"corrects {_to(sequence)}" for sequence in entry.corrects]
-    links += [f"corrected by {_to(sequence)}" for sequence in entry.corrected_by]
+    links = [f"corrects {_to(sequence, here)}" for sequence in entry.corrects]
+    links += [f"corrected by {_to(sequence, here)}" for sequence in entry.corrected_by]
     files = "".join(
         f'<div>{pages.shown(file.get("name"))} <span class="hash">{pages.shown(file.get("sha256"))}</span></div>'
         for file in entry.attachments
     )
     cells = (
-        f'<a href="/events/{entry.sequence}">{entry.sequence}</a>',
+        _event(entry),
         *[_instant(moment) for moment in (entry.effective, entry.recorded, entry.time)],
         f"{escape(entry.type)}<div>{escape(f'{entry.kind} {entry.document}')}</div>{about}{files}",
         f"{escape(entry.source)}#{escape(entry.id)}<div>{escape(entry.actor or '')}</div>",
@@ -79,8 +83,17 @@ def _line(entry: HistoryEntry) -> str:
     return f'<tr id="{entry.sequence}">{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
 
 
-def _to(sequence: int) -> str:
-    return f'<a href="#{sequence}">{sequence}</a>'
+def _event(entry: HistoryEntry) -> str:
+    """The sequence, which opens to the event as it was sent."""
+    if entry.event is None:
+        return str(entry.sequence)
+    said = escape(msgspec.json.format(bytes(entry.event), indent=2).decode())
+    return f"<details><summary>{entry.sequence}</summary><pre>{said}</pre></details>"
+
+
+def _to(sequence: int, here: Container[int]) -> str:
+    """A sequence, which leads to its line where that is on this page."""
+    return f'<a href="#{sequence}">{sequence}</a>' if sequence in here else str(sequence)
 
 
 def _instant(moment: datetime | None) -> str:
@@ -93,7 +106,7 @@ def _change(changed: Changed) -> str:
     )
     fields = ", ".join(
         f"{escape(name)} {pages.shown(change.before) or '–'} → {pages.shown(change.after) or '–'}"
-        for name, change in changed.fields.items()
+        for name, change in flat(changed.fields)
     )
     return f"<div><b>{escape(where)}</b>: {fields}</div>"
 
@@ -107,4 +120,4 @@ def _figures(one: Figures) -> str:
     if len(rows) == 1:
         return said + pages.record(one.page.fields, rows[0])
     more = "<p>There are more rows than are shown here.</p>" if one.page.next else ""
-    return said + pages.table(one.page.fields, rows) + more
+    return said + pages.table(one.page.fields, rows, whole=True) + more

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+from msgspec import Raw
+
 from api import pages
 from api.fields import Shown, Stored
 from api.query import DIFFERENCE, PREVIOUS, RATIO, parameters
@@ -37,14 +39,16 @@ def leads_of_row(
     found = {}
     for field in view.shown:
         name, value = field.name, row[field.name]
-        if value is None or (value in ("", 0) and not field.numeric and name not in view.key):
+        if value is None or (name not in view.key and _empty(value)):
             continue
         if name in view.key and not alone:
             found[name] = view.address(key) + moment
         elif field.kind == "json" and not alone:
             found[name] = f"{view.address(key)}{moment}#{name}"
         elif name in view.leads and value:
-            found[name] = f"/{view.leads[name]}/{token(str(value))}{_asked(query, _MOMENT)}"
+            # To a page of one row, or of none: what is named need not have been said more of.
+            named = [(name, str(value)), *_kept(query, _MOMENT)]
+            found[name] = f"/{view.leads[name]}?{urlencode(named)}"
         elif name in SEQUENCES:
             found |= {name: f"/events/{value!s}"} if value else {}
         elif opens and name not in view.key and (field.numeric or field.kind == "json"):
@@ -53,6 +57,10 @@ def leads_of_row(
         found |= {name: view.address((str(row["dealer"]), str(row[name]))) for name in OTHERS if row[name]}
         found |= {SEEN: str(row[SEEN])} if row[SEEN] else {}
     return found
+
+
+def _empty(value: Shown) -> bool:
+    return bytes(value) in (b"[]", b"{}", b"null") if isinstance(value, Raw) else value == ""
 
 
 def leads_of_sums(
@@ -102,8 +110,12 @@ def _why(query: bytes) -> str:
 
 
 def _asked(query: bytes, names: Sequence[str]) -> str:
-    kept = [(name, value) for name, value in parameters(query) if name in names]
+    kept = _kept(query, names)
     return f"?{urlencode(kept)}" if kept else ""
+
+
+def _kept(query: bytes, names: Sequence[str]) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in parameters(query) if name in names]
 
 
 def _said(value: Shown) -> str:

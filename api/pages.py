@@ -105,6 +105,12 @@ def cell(field: Field, value: Shown, lead: str = "", *, whole: bool) -> str:
     return f"<td{_side(field.numeric)}>{said}</td>"
 
 
+def facts(said: Iterable[tuple[str, str]]) -> str:
+    """A line for each name and what is said of it, which is HTML already; nothing where nothing is."""
+    lines = [f"<tr><th>{escape(name)}</th><td>{value}</td></tr>" for name, value in said if value]
+    return _wide("".join(lines))
+
+
 def linked(said: str, address: str) -> str:
     """Text that is HTML already, leading to an address if there is one."""
     return f'<a href="{escape(address)}">{said or "–"}</a>' if address else said

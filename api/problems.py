@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
+from html import escape
 from http import HTTPStatus
 
 import msgspec
@@ -13,6 +14,8 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from msgspec import Struct
 
+from api import pages
+from api.accepting import HTML, prefers_html
 from domain.errors import QudaoError
 
 log = logging.getLogger("qudao.api")
@@ -108,14 +111,25 @@ class Problem(Exception):
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             self.headers.setdefault("Retry-After", str(RETRY_SECONDS))
 
-    def response(self) -> Response[bytes]:
-        """The problem as an answer."""
+    def response(self, accept: str | None = None) -> Response[bytes]:
+        """The problem as an answer: a page where a browser asks."""
+        html = prefers_html(accept)
         return Response(
-            msgspec.json.encode(self.document),
+            self._page() if html else msgspec.json.encode(self.document),
             status_code=self.document.status,
-            media_type=MEDIA_TYPE,
-            headers={**self.headers, "Cache-Control": "no-store"},
+            media_type=HTML if html else MEDIA_TYPE,
+            headers={
+                **self.headers,
+                **(pages.HEADERS if html else {}),
+                "Cache-Control": "no-store",
+                "Vary": "Accept",
+            },
         )
+
+    def _page(self) -> bytes:
+        said = self.document
+        errors = pages.facts((one.field, escape(one.reason)) for one in said.errors)
+        return pages.page(said.title, f"<h1>{escape(said.title)}</h1><p>{escape(said.detail)}</p>{errors}")
 
 
 AnyRequest = Request[object, object, State]
@@ -148,4 +162,4 @@ def _of_http(error: HTTPException, asked: str) -> Problem:
 
 def handle(request: AnyRequest, error: Exception) -> Response[bytes]:
     """Litestar's way in: any exception becomes a problem document."""
-    return problem_of(error, f"{request.method} {request.url.path}").response()
+    return problem_of(error, f"{request.method} {request.url.path}").response(request.headers.get("accept"))

@@ -12,12 +12,16 @@ from litestar import Response
 from litestar.handlers import HTTPRouteHandler, get
 
 from api import asyncapi, openapi, pages
-from api.answers import HTML, JSON, chosen
+from api.accepting import HTML, JSON
+from api.answers import chosen
 from api.problems import PROBLEMS, AnyRequest, Problem
 from api.views import View
 from domain.catalogue import Catalogue
 
 Json = dict[str, Any]
+
+#: Addresses that answer nothing without a body or a parameter: a link would lead to a problem.
+_ASKED_WITH = ("/commands/publish-assessment", "/assessments/simulate", "/receipts")
 
 
 def index_of(views: Mapping[str, View], version: str) -> Json:
@@ -106,7 +110,8 @@ def _index(there: Json) -> str:
         for view in there["views"]
     )
     links = "".join(
-        f'<tr><td><a href="{address}">{address}</a></td><td>{escape(about)}</td></tr>'
+        f"<tr><td>{pages.linked(address, address if address not in _ASKED_WITH else '')}</td>"
+        f"<td>{escape(about)}</td></tr>"
         for address, about in there["addresses"].items()
     )
     return f"<h1>渠道 Qudao {escape(there['version'])}</h1><table>{views}</table><table>{links}</table>"

@@ -15,7 +15,7 @@ from litestar.handlers import HTTPRouteHandler, post
 from msgspec import Meta, Struct
 
 from api import bodies
-from api.answers import JSON
+from api.accepting import JSON
 from api.asking import now
 from api.moment import Moment
 from api.problems import AnyRequest, Problem

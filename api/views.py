@@ -142,6 +142,8 @@ def _names(field: str, other: View, view: View) -> bool:
     """Whether a field of a view names rows of another, which is called after it."""
     plural = field.removesuffix("y") + "ies" if field.endswith("y") else f"{field}s"
     called = other.name == plural or (field, other.name) == ("sku", "products")
+    if field == "target" and "kind" in view.fields:  # whatever a representative is assigned to
+        return False
     return called and other.key == (field,) and other.name != view.name and field in view.fields
 
 

@@ -1,4 +1,4 @@
-"""What an event names, which an index is asked by: dealers, places, representatives, territories, promotions."""
+"""What an event names, which an index is asked by: dealers, places, representatives, territories, what it corrects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ from msgspec.inspect import (
     VarTupleType,
 )
 
+from domain.envelope import Envelope
+
 OTHER, REP, TERRITORY, PROMOTION = "", "rep", "territory", "promotion"
+REPLACED, SUPERSEDED = (
+    "replaced",
+    "superseded",
+)  # an event as `source#id`, a document of the same dealer and kind
 
 #: Members of data that name one of these, or something else: a dealer, a place (`id`), an outlet, a parent.
 NAMES = {
@@ -29,15 +35,19 @@ NAMES = {
     ),
     **dict.fromkeys(("from", "to", "location", "to_location", "outlet", "scope", "id"), OTHER),
     **{"rep": REP, "territory": TERRITORY, "territories": TERRITORY, "promotion": PROMOTION},
+    "supersedes": SUPERSEDED,
 }
 
 Named = tuple[str, str]  # what it is, its id
 
 
-def names(data: Struct) -> set[Named]:
-    """The texts that an event's data has under these members, however deep; free members (`x`) name nothing."""
-    found: set[Named] = set()
-    level: list[Any] = [data]
+def names(event: Envelope) -> set[Named]:
+    """What an event replaces, and the texts its data has under these members, however deep.
+
+    Free members (`x`) name nothing.
+    """
+    found: set[Named] = {(REPLACED, event.replaces)} if event.replaces is not None else set()
+    level: list[Any] = [event.data]
     while level:  # not by calls: bodies of policies may be deep
         said = level.pop()
         if isinstance(said, Struct):

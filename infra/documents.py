@@ -338,9 +338,7 @@ class Documents:
             )
         )
         own = OTHER, dealer
-        self._name_rows += [
-            (named[1], named[0], event.sequence) for named in names(event.data) if named != own
-        ]
+        self._name_rows += [(named[1], named[0], event.sequence) for named in names(envelope) if named != own]
 
     def take(self, sequence: int) -> list[Statement]:
         """The statements that store all changes since the last call."""

@@ -55,10 +55,10 @@ class Rejection(Row):
 
 @table("event_names", key=("name", "what", "sequence"), home="shared")
 class EventName(Row):
-    """An id that a message names in its data beside its own dealer.
+    """An id that a message names beside its own dealer.
 
-    `what` is rep, territory or promotion; empty for whatever else is named: a place, an outlet, another dealer, a
-    parent.
+    `what` is rep, territory, promotion, replaced (an event, as `source#id`) or superseded (a document of the same
+    dealer); empty for whatever else is named: a place, an outlet, another dealer, a parent.
     """
 
     name: str

@@ -178,8 +178,11 @@ def test_a_history_is_kept_as_lines_and_as_one_file(asked: TestClient[Litestar])
     assert "duplicate, of" in page
     assert "store-1" in page
     assert FILE["sha256"] in page
+    assert not re.findall('href="/[^"]*"', page)  # it is a file of its own
+    assert "<summary>8</summary>" in page
     assert re.findall("<h2>(.*?)</h2>", page) == [
-        *("dealers", "dealer sales", "stock levels", "targets", "assessments", "receivables", "statements")
+        *("dealers", "dealer sales", "stock levels", "targets", "assessments", "published assessments"),
+        *("receivables", "statements"),
     ]
 
 
@@ -190,6 +193,9 @@ def test_a_history_is_kept_as_lines_and_as_one_file(asked: TestClient[Litestar])
         ("/dealers/D1/history?sum=of", "bad_parameter"),
         ("/dealers/D1/history?format=csv", "bad_parameter"),
         ("/dealers/D1/history?cursor=x", "bad_cursor"),
+        ("/dealers/D1/history?without=1", "bad_parameter"),
+        ("/orders/D1/O1/explain?format=csv", "bad_parameter"),
+        ("/orders/D1/O1/diff?known_at=1&format=csv", "bad_parameter"),
         ("/dealers/D1/history?known_at=2020-01-01T00:00:00Z", "cannot_be_answered"),
         ("/dealers/D1/history?valid_at=2020-01-01T00:00:00Z", "cannot_be_answered"),
         ("/orders/D1/O1/diff", "bad_parameter"),
@@ -214,6 +220,55 @@ def test_a_comparison_says_what_was_corrected_and_what_came_late(asked: TestClie
     assert effect["changes"]["net"]["difference"] == "-5"
     assert late["before"] is None
     assert [(one["sequence"], one["why"]) for one in late["effects"]] == [(7, "late")]
+
+
+def test_what_is_issued_anew_corrects_what_it_replaces(built: Where) -> None:
+    """Withdrawn and issued anew: a history has all three, and a comparison does not call the new one late."""
+    placed = order("O1", "D1", ("COLA", 5), source="erp#1", id="o1", time=NOON - HOUR)
+    anew = json.loads(order("O1", "D1", ("COLA", 7), id="o2", time=NOON - HOUR)) | {"replaces": "erp#1#o1"}
+    other = json.loads(order("O2", "D1", ("COLA", 7), id="o3")) | {"replaces": "erp#none"}
+    fold(
+        built,
+        log(
+            [
+                placed,
+                voided("o1", source="erp#1", by="erp#1", event_id="v1"),
+                json.dumps(anew).encode(),
+                json.dumps(other).encode(),
+            ]
+        ),
+    )
+
+    with site(built) as client:
+        items = client.get("/dealers/D1/history").json()["items"]
+        effects = client.get("/orders/D1/O1/diff?known_at=1&known_at=4").json()["effects"]
+
+    assert [(one["corrects"], one["corrected_by"]) for one in items] == [
+        ([], [2, 3]),
+        ([1], []),
+        ([1], []),
+        ([], []),
+    ]
+    assert [(one["sequence"], one["why"]) for one in effects] == [(2, "correction"), (3, "correction")]
+
+
+def test_a_history_says_what_it_changed_in_a_target_of_the_dealer(built: Where) -> None:
+    year = {"from_": "2026-01-01T00:00:00+08:00", "to": "2027-01-01T00:00:00+08:00"}
+    what = {
+        "measure": "amount",
+        "flow": "primary",
+        "recognition": "placed",
+        "value": "100",
+        "currency": "CNY",
+    }
+    fold(
+        built, log([order("O1"), body("target.set.v1", target="T1", scope={"dealer": "D1"}, **what, **year)])
+    )
+
+    with site(built) as client:
+        [_, target] = client.get("/dealers/D1/history").json()["items"]
+
+    assert "target_plans" in [one["view"] for one in target["changed"]]
 
 
 def test_what_happened_after_the_first_moment_is_neither_late_nor_a_correction(built: Where) -> None:

@@ -10,6 +10,7 @@ from random import Random
 import pytest
 from msgspec import Struct
 
+from api.differences import Difference, is_number, items_of
 from api.explaining import explain
 from api.problems import Problem
 from api.query import read_query
@@ -87,6 +88,16 @@ def test_an_explanation_ends_at_the_row_and_its_differences_add_up_to_it(year: Y
                 added = sum([Decimal(str(step.difference)) for step in steps], Decimal(0))
                 assert added == Decimal(str(said[field.name] or 0)), field.name
             assert [s.after for s in steps[:-1]] == [s.before for s in steps[1:]], field.name
+            for item, fields in items_of(field, said[field.name]).items():
+                for name, number in fields.items():
+                    if is_number(number):
+                        assert _added(steps, item, name) == number, (field.name, item, name)
+
+
+def _added(steps: list[Difference], item: str, name: str) -> Decimal:
+    """What the parts of these differences say that a number of an item moved by, in all."""
+    moved = [s.parts[item][name] for s in steps if s.parts and item in s.parts and name in s.parts[item]]
+    return sum([Decimal(str(one.difference)) for one in moved], Decimal(0))
 
 
 def test_before_the_book_begins_nothing_can_be_said_and_beyond_its_end_neither(year: Year) -> None:

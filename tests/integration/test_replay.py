@@ -151,6 +151,9 @@ def test_another_policy_can_be_put_in(made: Made) -> None:
         assert {row["policy"] for row in rows} == {"strict"}
         assert "X" in {row["grade"] for row in rows}
         assert "strict 1" in " ".join(past.get("/health")["warnings"])
+        page = httpx.get(f"{past.url}/assessments?period=2025-Q1", headers={"Accept": "text/html"}).text
+        assert "strict" in page
+        assert "/explain" not in page  # which would be refused, as below
         tried = {"periods": ["2025-Q1"], "card": CARD}
         simulated = httpx.post(f"{past.url}/assessments/simulate", json=tried).json()
         assert (simulated["compared"], simulated["grade_changes"]) == (len(rows), 0)

@@ -8,10 +8,12 @@ import io
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from api import pages, sheets
 from api.fields import Field, decimal_text
 from domain.numbers import text, unscaled
+from domain.scoring import Judged
 
 NAME = Field("name", "text", False, str)
 NET = Field("net", "decimal", False, str)
@@ -59,6 +61,17 @@ def test_a_long_text_is_shortened_in_a_table_and_whole_in_its_own_row() -> None:
 
     assert "x" * 201 not in pages.table([NAME], [row])
     assert "x" * 300 in pages.record([NAME], row)
+
+
+def test_a_list_is_one_line_in_a_table_and_a_table_in_its_own_row() -> None:
+    criteria = Field("criteria", "json", False, tuple[Judged, ...])
+    row = {"criteria": Raw(b'[{"code":"on <time>","points":"30","part":null,"earned":"0"}]')}
+
+    line = pages.table([criteria], [row], [{"criteria": "/a#criteria"}])
+    whole = pages.record([criteria], row, {"criteria": "/a/explain#criteria"})
+
+    assert '<a href="/a#criteria">on &lt;time&gt;: points 30, earned 0</a>' in line
+    assert '<a href="/a/explain#criteria.on%20%3Ctime%3E">30</a>' in whole
 
 
 @given(st.integers(-(2**80), 2**80))
