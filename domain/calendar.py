@@ -41,6 +41,11 @@ def latest_day(instant: datetime) -> date:
     return min(instant.astimezone(UTC).date(), DAY_MAX) + timedelta(days=1)
 
 
+def earliest_day(instant: datetime) -> date:
+    """The first day that may still go on somewhere at an instant: those before it have passed in any offset."""
+    return date.fromordinal(max(1, latest_day(instant).toordinal() - 2))
+
+
 def from_nanoseconds(nanoseconds: int) -> datetime:
     """The UTC instant of a log timestamp, to the microsecond."""
     return EPOCH + timedelta(microseconds=nanoseconds // 1000)

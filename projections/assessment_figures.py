@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from domain.calendar import latest_day
+from domain.calendar import earliest_day, latest_day
 from domain.numbers import ZERO, portion
 from domain.otif import BUILT_IN, DEFAULT, judge
 from domain.scoring import Figure
@@ -98,7 +98,7 @@ def _moved_later(
 ) -> Iterator[Fulfilment]:
     """Orders of which something left or arrived after an instant: before it they were judged without."""
     _, first, last = window
-    today = max(first, at.date() - timedelta(days=2))  # in any offset
+    today = max(first, earliest_day(at))
     if today < last:
         for order in tables.select(Fulfilment, ("day", today, last), **of):
             if order.moved is not None and order.moved > at:
@@ -149,7 +149,7 @@ def _add_payments(
     """Invoices that had fallen due and were not settled in time, and payments that bounced."""
     _, first, last = window
     late: dict[str, int] = {}
-    near = min(last, max(first, latest_day(at) - timedelta(days=2)))  # before it all fell due, in any offset
+    near = min(last, max(first, earliest_day(at)))  # before it all fell due
     if first < near:
         for dealer, fell_due, missed in tables.sums(
             InvoiceBalance, ("dealer",), ("falls_due", "late"), ("due_day", first, near), **of

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.calendar import Window, business_day, from_microseconds, microseconds
+from domain.calendar import Window, business_day, earliest_day, from_microseconds, latest_day, microseconds
 
 offsets = st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minutes=m)))
 instants = st.datetimes(
@@ -30,6 +30,22 @@ def test_the_business_day_is_the_date_in_the_facts_own_offset() -> None:
 
     assert business_day(late) == date(2026, 3, 1)
     assert late.astimezone(UTC).date() == date(2026, 2, 28)
+
+
+widest = st.integers(-1439, 1439).map(lambda m: timezone(timedelta(minutes=m)))
+near = st.timedeltas(timedelta(days=-4), timedelta(days=4))
+
+
+@given(instants, near, widest)
+def test_what_is_true_by_an_instant_lies_between_its_days_in_any_offset(
+    at: datetime, away: timedelta, offset: timezone
+) -> None:
+    fact = (at + away).astimezone(offset)
+
+    if business_day(fact) < earliest_day(at):
+        assert fact < at
+    if fact <= at:
+        assert business_day(fact) <= latest_day(at)
 
 
 @given(instants, instants)
