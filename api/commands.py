@@ -280,7 +280,7 @@ def command_handlers(commands: Commands) -> list[HTTPRouteHandler]:
         if bodies.media_type(request) != JSON:
             raise Problem("unsupported_media_type", f"a command is {JSON}")
         body = await bodies.whole(request, bodies.COMMAND_BYTES_MAX)
-        command = bodies.read(body, PublishAssessment)
+        command = bodies.read(body, PublishAssessment, "invalid")
         _check_ids(command)
         found = await commands.publish(command)
         status = 201 if found.status == "accepted" else 200

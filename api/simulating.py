@@ -23,10 +23,11 @@ from api.query import Query
 from api.reading import Opened, reached
 from api.views import Reader, View
 from domain.calendar import EPOCH, Instant
+from domain.cards import Card, nonsense
 from domain.identifiers import Id
 from domain.numbers import ZERO, plain
 from domain.periods import Period, period_of
-from domain.policies import ASSESSMENT, Card, Policy
+from domain.policies import ASSESSMENT, Policy
 from domain.scoring import Deducted, Judged
 from domain.texts import Code
 from projections.assessments import Assessment, Ruling, cards_of, filled
@@ -35,6 +36,7 @@ from projections.policies import published
 TRIED = "tried"  # the name of a card that is sent along
 CARDS_MAX = 10_000
 SIMULATE = "/assessments/simulate"
+INVALID = "invalid_simulation"
 
 
 class Simulation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,15 +102,7 @@ class Simulated(Struct, frozen=True):
 
 def simulate(opened: Opened, view: View, asked: Simulation, at: datetime) -> Simulated:
     """Fill in the cards that rule and the ones to try, for the same dealers and periods."""
-    periods = [_period(name) for name in asked.periods]
-    if asked.card is None and asked.policy is None and not asked.without:
-        raise Problem(
-            "bad_parameter", "name what to try", [("card", "or `policy`, or `without`, is missing")]
-        )
-    if asked.card is not None and asked.policy is not None:
-        raise Problem("bad_parameter", "one at a time", [("policy", "leave it out where a `card` is sent")])
-    if asked.without and not asked.dealers:
-        raise Problem("bad_parameter", "of whom?", [("dealers", "name those that events are left out for")])
+    periods = _periods(asked)
     query = opened.meant(
         Query(
             filters={"dealer": list(asked.dealers)} if asked.dealers else {},
@@ -132,11 +126,30 @@ def simulate(opened: Opened, view: View, asked: Simulation, at: datetime) -> Sim
     return _together([_compared(*pair) for pair in pairs], sequence, at)
 
 
-def _period(name: str) -> Period:
-    if (found := period_of(name)) is None:
-        reason = f"{name} is no year, quarter or month: 2026, 2026-Q1, 2026-03"
-        raise Problem("bad_parameter", reason, [("periods", reason)])
-    return found
+def _periods(asked: Simulation) -> list[Period]:
+    """The periods that are named; raises a problem that names everything that is wrong with what is asked."""
+    wrong: list[tuple[str, str]] = []
+    if asked.card is None and asked.policy is None and not asked.without:
+        wrong.append(("card", "or `policy`, or `without`, is missing: name what to try"))
+    if asked.card is not None and asked.policy is not None:
+        wrong.append(("policy", "leave it out where a `card` is sent: one at a time"))
+    if asked.without and not asked.dealers:
+        wrong.append(("dealers", "name those that events are left out for"))
+    found = [period_of(name) for name in asked.periods]
+    for number, (name, period) in enumerate(zip(asked.periods, found, strict=True)):
+        if period is None:
+            reason = f"{name} is no year, quarter or month: 2026, 2026-Q1, 2026-03"
+            wrong.append((f"periods[{number}]", reason))
+    if asked.card is not None:
+        wrong += [(f"card.{flaw.field}", flaw.reason) for flaw in nonsense(asked.card)]
+    if wrong:
+        raise _invalid(wrong)
+    return [period for period in found if period is not None]
+
+
+def _invalid(wrong: Sequence[tuple[str, str]]) -> Problem:
+    (field, reason), *more = wrong
+    return Problem(INVALID, f"{field} {reason}" + (f"; and {len(more)} more" if more else ""), wrong)
 
 
 def _filled(
@@ -159,7 +172,7 @@ def _rulings(
     found = list(cards_of(policies, period, at, [str(tried.policy)]))
     if not found:
         reason = f"there is no assessment policy {tried.policy}: GET /policies?kind=assessment has them"
-        raise Problem("bad_parameter", reason, [("policy", reason)])
+        raise _invalid([("policy", reason)])
     return found
 
 
@@ -199,7 +212,7 @@ def simulation_handlers(opened: Opened, view: View) -> list[HTTPRouteHandler]:
     async def ask(request: AnyRequest) -> Response[bytes]:
         if bodies.media_type(request) != JSON:
             raise Problem("unsupported_media_type", f"a simulation is {JSON}")
-        asked = bodies.read(await bodies.whole(request, bodies.COMMAND_BYTES_MAX), Simulation)
+        asked = bodies.read(await bodies.whole(request, bodies.COMMAND_BYTES_MAX), Simulation, INVALID)
         found = await asyncio.to_thread(simulate, opened, view, asked, now())
         headers = {"Qudao-Sequence": str(found.sequence), "Cache-Control": "no-store"}
         return Response(msgspec.json.encode(found), media_type=JSON, headers=headers)

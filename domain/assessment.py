@@ -10,6 +10,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from domain.calendar import Instant, Window, business_day
+from domain.cards import PARTS_MAX
 from domain.catalogue import fact
 from domain.envelope import Payload
 from domain.errors import QudaoError
@@ -62,8 +63,8 @@ class AssessmentPublished(Payload, frozen=True, kw_only=True):
     valid_at: Instant
     cutoff_sequence: LogSequence
     state_sequence: Annotated[int, Meta(ge=0, description="How far the log was known to who decided.")]
-    criteria: Annotated[tuple[Judged, ...], Meta(max_length=200)]
-    deductions: Annotated[tuple[Deducted, ...], Meta(max_length=200)] = ()
+    criteria: Annotated[tuple[Judged, ...], Meta(max_length=PARTS_MAX)]
+    deductions: Annotated[tuple[Deducted, ...], Meta(max_length=PARTS_MAX)] = ()
     score: Decimal | None = None
     grade: Code
     coverage: Decimal

@@ -25,6 +25,7 @@ EVENTS = 2000
 PERIODS = ["2025-Q1", "2025-Q2"]
 D = Decimal
 BEFORE = datetime(2024, 1, 1, tzinfo=UTC)
+CARD: dict[str, Any] = {"criteria": [{"code": "x", "figure": "on_time", "points": 100, "way": "ratio"}]}
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,8 @@ def test_without_an_event_every_view_of_its_dealer_is_what_it_were_had_it_never_
 def test_where_several_cards_rule_each_is_held_to_itself(files: Databases, log: list[Message]) -> None:
     where, last = files.new(), len(log)
     cards = [
-        {"criteria": [{"code": c, "figure": c, "points": 10, "way": "ratio"}]} for c in ("on_time", "none")
+        {"criteria": [{"code": c, "figure": c, "points": 10, "way": "ratio"}]}
+        for c in ("on_time", "target_attainment")
     ]
     published = [
         body(
@@ -187,6 +189,7 @@ def test_an_appeal_is_decided_on_numbers(year: Asked) -> None:
         ({"periods": ["2025-Q1"]}, "card"),
         ({"periods": ["soon"], "policy": "pepsi-shanghai"}, "periods"),
         ({"periods": ["2025"], "policy": "nobody's"}, "policy"),
+        ({"periods": ["2025"], "policy": "pepsi-shanghai", "card": CARD}, "policy"),
         ({"periods": ["2025"], "without": [1]}, "dealers"),
         ({"periods": ["2025"], "without": [999_999], "dealers": ["D"]}, "without"),
         ({"periods": ["2025"], "card": {"criteria": [], "grade": 1}}, "card.grade"),
@@ -199,6 +202,25 @@ def test_what_cannot_be_tried_is_told_with_its_field(year: Asked, said: dict[str
 
     assert status in (400, 422)
     assert field in json.dumps(problem["errors"])
+
+
+def test_all_that_is_wrong_with_what_is_to_be_tried_is_said_at_once(year: Asked) -> None:
+    late = {"code": "late", "figure": "lateness", "points": -5, "way": "count_down"}
+    card = {"criteria": [{**CARD["criteria"][0], "step": 1}, late], "coverage_least": "1.5"}
+
+    status, problem = year.simulate(periods=["2025", "soon"], card=card)
+
+    assert (status, problem["type"]) == (422, "/problems/invalid_simulation")
+    assert [error["field"] for error in problem["errors"]] == [
+        "periods[1]",
+        "card.criteria[0].step",
+        "card.criteria[1].points",
+        "card.criteria[1].figure",
+        "card.criteria[1].step",
+        "card.coverage_least",
+    ]
+    assert "on_time, order_change_rate" in problem["errors"][3]["reason"]
+    assert problem["detail"].endswith("and 5 more")
 
 
 def test_views_that_are_not_folded_have_no_without(year: Asked) -> None:
