@@ -17,6 +17,7 @@ from infra.message import Message
 from tests.integration.test_past_asked import OF_A_DEALER, VIEWS
 from tests.lab.databases import Databases
 from tests.lab.events import body
+from tests.lab.events import log as told
 from tests.lab.folding import RECORDED
 from tests.lab.site import fold, site
 from tests.lab.year import simulated
@@ -221,6 +222,42 @@ def test_all_that_is_wrong_with_what_is_to_be_tried_is_said_at_once(year: Asked)
     ]
     assert "on_time, order_change_rate" in problem["errors"][3]["reason"]
     assert problem["detail"].endswith("and 5 more")
+
+
+def test_dealers_and_periods_that_the_book_does_not_know_are_named(year: Asked) -> None:
+    dealer = year.get("/assessments?period=2025-Q1&limit=1")["items"][0]["dealer"]
+    card = {"card": CARD}
+
+    status, problem = year.simulate(periods=["2025-Q1"], dealers=[dealer, "D-none", "渠道-無"], **card)
+    _, past = year.simulate(periods=["2025-Q1", "1999", "2099-Q1"], **card)
+    _, policy = year.simulate(periods=["2025-Q1"], policy="nobody's")
+
+    assert (status, problem["type"]) == (422, "/problems/invalid_simulation")
+    assert [error["field"] for error in problem["errors"]] == ["dealers[1]", "dealers[2]"]
+    assert "'渠道-無'" in problem["errors"][1]["reason"]
+    assert [error["field"] for error in past["errors"]] == ["periods[1]", "periods[2]"]
+    assert "pepsi-shanghai, secondary-quarterly" in policy["errors"][0]["reason"]
+
+
+def test_a_dealer_that_did_nothing_in_a_period_is_no_mistake(files: Databases) -> None:
+    one, other = [
+        body(
+            "visit.completed.v1",
+            visit="V1",
+            outlet="X",
+            dealer=dealer,
+            rep="R1",
+            time=datetime(2025, month, 3, tzinfo=UTC),
+        )
+        for dealer, month in (("D1", 2), ("D2", 5))
+    ]
+    where = files.new()
+    fold(where, told([one, other]))
+
+    with site(where) as client:
+        status, found = Asked(client).simulate(periods=["2025-Q1"], dealers=["D2"], card=CARD)
+
+    assert (status, found["compared"]) == (200, 0)
 
 
 def test_views_that_are_not_folded_have_no_without(year: Asked) -> None:
