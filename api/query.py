@@ -13,7 +13,7 @@ from api.fields import Stored, read_instant, read_integer
 from api.problems import Problem
 from api.views import View
 from api.windows import WAYS, Range, compared, read_bound
-from domain.periods import period_of
+from domain.periods import no_period, period_of
 
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 1000
@@ -237,7 +237,7 @@ class _Reading:
 def _check(view: View, field: str, said: str) -> None:
     """Refuse what no row can have. Raises ValueError."""
     if field == "period" and period_of(said) is None:
-        raise ValueError(f"{said!r} is no year, quarter or month: 2026, 2026-Q1, 2026-03")
+        raise ValueError(no_period(said))
     if (view.name, field) == ("events", "status") and said not in STATUSES:
         raise ValueError(f"must be one of {', '.join(STATUSES)}, not {said!r}")
 

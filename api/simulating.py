@@ -30,7 +30,7 @@ from domain.calendar import EPOCH, Instant, microseconds
 from domain.cards import Card, nonsense
 from domain.identifiers import Id
 from domain.numbers import ZERO, plain
-from domain.periods import Period, period_of
+from domain.periods import Period, no_period, period_of
 from domain.policies import ASSESSMENT, Policy
 from domain.scoring import Deducted, Judged
 from domain.texts import Code
@@ -151,8 +151,7 @@ def _periods(asked: Simulation) -> list[Period]:
     found = [period_of(name) for name in asked.periods]
     for number, (name, period) in enumerate(zip(asked.periods, found, strict=True)):
         if period is None:
-            reason = f"{name} is no year, quarter or month: 2026, 2026-Q1, 2026-03"
-            wrong.append((f"periods[{number}]", reason))
+            wrong.append((f"periods[{number}]", no_period(name)))
     if asked.card is not None:
         wrong += [(f"card.{flaw.field}", flaw.reason) for flaw in nonsense(asked.card)]
     if wrong:

@@ -16,7 +16,7 @@ from domain.envelope import Payload
 from domain.errors import QudaoError
 from domain.identifiers import Id
 from domain.numbers import ZERO, exact_fields, plain
-from domain.periods import Period, period_of
+from domain.periods import Period, no_period, period_of
 from domain.scoring import NO_GRADE, Deducted, Judged
 from domain.texts import Code, Reference, Text
 
@@ -209,7 +209,7 @@ def decide(
 def _over(command: PublishAssessment, now: datetime) -> Period:
     period = period_of(command.period)
     if period is None:
-        raise RefusedError("period", f"{command.period} is no year, quarter or month: 2026, 2026-Q1, 2026-03")
+        raise RefusedError("period", no_period(command.period))
     if business_day(now) < period.to_day:
         raise RefusedError("period", f"{period.name} goes on until {period.to_day}: it can be published then")
     return period

@@ -30,8 +30,9 @@ class PolicyVersion(Row):
 
 @view("policies", key=("policy", "version"))
 class PolicyRow(Row):
-    """One version of a policy, published or built in (sequence 0). `readable` false: it is left out, see `flaws`.
+    """One version of a policy, published or built in. `readable` false: it is left out, see `flaws`.
 
+    What is `built_in` is part of the program: no event made it, its sequence is 0, and nothing explains it further.
     The version before it stays in force, at last the built-in one. Each flaw is a field of the body and what is wrong.
     """
 
@@ -41,6 +42,7 @@ class PolicyRow(Row):
     effective: datetime | None = None
     sequence: int = 0
     body: dict[str, Any] = {}
+    built_in: bool = False
     readable: bool = True
     flaws: tuple[Reason, ...] = ()
 
@@ -79,6 +81,7 @@ def policies(tables: Tables, at: datetime, filters: Mapping[str, Sequence[Any]])
     """What was published and effective by an instant, and what is built in."""
     for found in (*[p for p in published(tables) if p.effective <= at], *BUILT_IN):
         row = PolicyRow(found.policy, found.version, found.kind, found.effective, found.sequence, found.body)
+        row.built_in = not found.sequence
         row.flaws = tuple(unreadable(found.kind, found.body))
         row.readable = not row.flaws
         yield row
