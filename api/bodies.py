@@ -68,8 +68,8 @@ def elements(body: bytes) -> list[bytes]:
         raise Problem("bad_body", f"the body is no JSON array: {error}; nothing was taken") from None
 
 
-def read(body: bytes, type: type[T]) -> T:
-    """What is asked for, from its body; raises a problem that says what is wrong with it."""
+def read(body: bytes, type: type[T], code: str) -> T:
+    """What is asked for, from its body; raises a problem of a code that says what is wrong with it."""
     try:
         return msgspec.json.decode(body, type=type)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -77,7 +77,7 @@ def read(body: bytes, type: type[T]) -> T:
         named = re.search(r"(?:unknown|required) field `(\w+)`", said)
         path = [where.rstrip("`").lstrip("."), named[1] if named else ""]
         field = ".".join(filter(None, path)) or "(body)"
-        raise Problem("invalid", f"{field}: {said}", [(field, said)]) from None
+        raise Problem(code, f"{field}: {said}", [(field, said)]) from None
 
 
 def _split(body: bytes) -> list[bytes]:

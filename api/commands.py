@@ -40,12 +40,13 @@ from domain.assessment import (
 from domain.catalogue import BY_PAYLOAD, Catalogue, Rejected
 from domain.identifiers import flaw
 from domain.numbers import ZERO, plain
+from domain.periods import no_period, period_of
 from infra.append import AppendUnknownError, Outgoing, message_id
 from infra.decisions import SOURCE, OvertakenError, append_decision, last_decision
 from projections.assessments import Assessment, assessments
 from projections.published_assessments import PublishedAssessment, row_of
 
-COMMAND = "publish-assessment"
+COMMAND, INVALID = "publish-assessment", "invalid_command"
 ATTEMPTS_MAX = 10
 BETWEEN_MAX = 100
 IDS = ("id", "dealer", "by", "policy", "assessment", "supersedes")
@@ -280,8 +281,8 @@ def command_handlers(commands: Commands) -> list[HTTPRouteHandler]:
         if bodies.media_type(request) != JSON:
             raise Problem("unsupported_media_type", f"a command is {JSON}")
         body = await bodies.whole(request, bodies.COMMAND_BYTES_MAX)
-        command = bodies.read(body, PublishAssessment)
-        _check_ids(command)
+        command = bodies.read(body, PublishAssessment, INVALID)
+        _check(command)
         found = await commands.publish(command)
         status = 201 if found.status == "accepted" else 200
         headers = {"Location": found.address, "Qudao-Sequence": str(found.sequence)}
@@ -290,8 +291,11 @@ def command_handlers(commands: Commands) -> list[HTTPRouteHandler]:
     return [publish]
 
 
-def _check_ids(command: PublishAssessment) -> None:
+def _check(command: PublishAssessment) -> None:
+    """Refuse what no command can say, whatever is known."""
     given = {name: getattr(command, name) for name in IDS}
     wrong = [(name, found) for name, said in given.items() if said is not None and (found := flaw(said))]
+    if period_of(command.period) is None:
+        wrong.append(("period", no_period(command.period)))
     if wrong:
-        raise Problem("invalid", "; ".join(f"{name} {found}" for name, found in wrong), wrong)
+        raise Problem(INVALID, "; ".join(f"{name} {found}" for name, found in wrong), wrong)

@@ -112,6 +112,8 @@ def _page(view: View, found: Explanation, query: bytes) -> bytes:
         f"<h1>{pages.linked(escape(title), row)}</h1>"
         f"<p>as of sequence {found.sequence}, {instant_text(found.at)}</p>"
     ]
+    if not found.effects:
+        parts.append("<p>No event made it: it is part of the program.</p>")
     for field in view.shown:
         steps = {e.sequence: e.changes[field.name] for e in found.effects if field.name in e.changes}
         if field.name in view.key or not steps:

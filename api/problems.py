@@ -43,6 +43,8 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "unsupported_media_type": (415, "The body's media type is not taken here"),
     "misdirected": (421, "The service does not go by this name"),
     "invalid": (422, "The event is not valid"),
+    "invalid_command": (422, "The command is not valid"),
+    "invalid_simulation": (422, "What is to be tried is not valid"),
     "not_understood": (422, "The event's type is not in the catalogue"),
     "decision": (422, "A decision comes from a command, not from a publisher"),
     "unexpected": (500, "Something failed that should not"),

@@ -13,6 +13,7 @@ from api.fields import Stored, read_instant, read_integer
 from api.problems import Problem
 from api.views import View
 from api.windows import WAYS, Range, compared, read_bound
+from domain.periods import no_period, period_of
 
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 1000
@@ -22,6 +23,9 @@ VALUES_MAX = 1000
 #: Figures of two currencies, or under two policies, are never added: sums are always told apart by these.
 APART = ("currency", "policy")
 FORMATS = ("json", "csv", "html")
+
+#: What becomes of a message of the log.
+STATUSES = ("accepted", "duplicate", "conflict", "invalid", "not_understood")
 
 T = TypeVar("T")
 
@@ -164,6 +168,8 @@ class _Reading:
                 found[name] = [
                     None if value == "" and field.nullable else field.read(value) for value in said
                 ]
+                for value in said:
+                    _check(self.view, name, value)
             except ValueError as error:
                 self.errors.append((name, str(error)))
         return found
@@ -226,6 +232,14 @@ class _Reading:
             sortable += [name + ending for name in sums for ending in (PREVIOUS, DIFFERENCE)]
         if sort and sort not in sortable:
             self.errors.append(("sort", f"{sort!r} cannot be sorted by; there are: {', '.join(sortable)}"))
+
+
+def _check(view: View, field: str, said: str) -> None:
+    """Refuse what no row can have. Raises ValueError."""
+    if field == "period" and period_of(said) is None:
+        raise ValueError(no_period(said))
+    if (view.name, field) == ("events", "status") and said not in STATUSES:
+        raise ValueError(f"must be one of {', '.join(STATUSES)}, not {said!r}")
 
 
 def _limit(said: str) -> int:

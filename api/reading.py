@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from api.computing import rows_of
 from api.fields import Field, Stored
+from api.known import POLICY, refuse_unknown_policies
 from api.past import Replaying
 from api.problems import Problem
 from api.query import Query
@@ -160,6 +161,9 @@ def reached(view: View, query: Query, positions: Sequence[Position]) -> int | No
 def read_page(opened: Opened, view: View, query: Query, now: datetime) -> Page:
     """Answer a query with a page of rows or of sums."""
     at = query.valid_at or now
+    if POLICY in query.filters:  # of the book as it is now, whatever moment is asked for
+        with opened.reader() as reader:
+            refuse_unknown_policies(reader, view, query)
     with opened.asked(view, query) as reader:
         sequence, opens = reached(view, query, reader.positions) or 0, not reader.tried
         query = narrowed(reader.connection, query)

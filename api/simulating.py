@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import Annotated
 
 import msgspec
+import sqlalchemy as sa
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler, post
 from msgspec import Meta, Struct
@@ -17,16 +18,20 @@ from msgspec import Meta, Struct
 from api import bodies
 from api.accepting import JSON
 from api.asking import now
+from api.known import unknown
 from api.moment import Moment
+from api.past import known_sequence
 from api.problems import AnyRequest, Problem
 from api.query import Query
 from api.reading import Opened, reached
+from api.stage0 import EVENTS, accepted_by
 from api.views import Reader, View
-from domain.calendar import EPOCH, Instant
+from domain.calendar import EPOCH, Instant, microseconds
+from domain.cards import Card, nonsense
 from domain.identifiers import Id
 from domain.numbers import ZERO, plain
-from domain.periods import Period, period_of
-from domain.policies import ASSESSMENT, Card, Policy
+from domain.periods import Period, no_period, period_of
+from domain.policies import ASSESSMENT, Policy
 from domain.scoring import Deducted, Judged
 from domain.texts import Code
 from projections.assessments import Assessment, Ruling, cards_of, filled
@@ -35,6 +40,8 @@ from projections.policies import published
 TRIED = "tried"  # the name of a card that is sent along
 CARDS_MAX = 10_000
 SIMULATE = "/assessments/simulate"
+INVALID = "invalid_simulation"
+DAY_US = 86_400_000_000  # no offset from UTC is more
 
 
 class Simulation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,15 +107,7 @@ class Simulated(Struct, frozen=True):
 
 def simulate(opened: Opened, view: View, asked: Simulation, at: datetime) -> Simulated:
     """Fill in the cards that rule and the ones to try, for the same dealers and periods."""
-    periods = [_period(name) for name in asked.periods]
-    if asked.card is None and asked.policy is None and not asked.without:
-        raise Problem(
-            "bad_parameter", "name what to try", [("card", "or `policy`, or `without`, is missing")]
-        )
-    if asked.card is not None and asked.policy is not None:
-        raise Problem("bad_parameter", "one at a time", [("policy", "leave it out where a `card` is sent")])
-    if asked.without and not asked.dealers:
-        raise Problem("bad_parameter", "of whom?", [("dealers", "name those that events are left out for")])
+    periods = _periods(asked)
     query = opened.meant(
         Query(
             filters={"dealer": list(asked.dealers)} if asked.dealers else {},
@@ -117,6 +116,11 @@ def simulate(opened: Opened, view: View, asked: Simulation, at: datetime) -> Sim
         )
     )
     at = query.valid_at or at
+    with opened.reader() as reader:
+        known = known_sequence(reader, query.known_at)
+        named = [asked.policy] if asked.policy is not None else []
+        if reasons := unknown(reader, ASSESSMENT, named):
+            raise _invalid([("policy", reason) for reason in reasons.values()])
     with opened.asked(view, query) as there:
         sequence = reached(view, query, there.positions) or 0
         found = list(_filled(there, view, query, periods, at, None))
@@ -124,6 +128,9 @@ def simulate(opened: Opened, view: View, asked: Simulation, at: datetime) -> Sim
     if asked.without:
         with opened.asked(view, msgspec.structs.replace(query, without=asked.without)) as there:
             tried = list(_filled(there, view, query, periods, at, asked))
+    with opened.reader() as reader:
+        if wrong := list(_nowhere(reader, asked, periods, found, known)):
+            raise _invalid(wrong)
     # One card is tried beside all that rule; where none is, each is held to itself.
     itself = asked.card is None and asked.policy is None
     then = {(row.dealer, row.period, row.policy if itself else ""): row for row in tried}
@@ -132,11 +139,48 @@ def simulate(opened: Opened, view: View, asked: Simulation, at: datetime) -> Sim
     return _together([_compared(*pair) for pair in pairs], sequence, at)
 
 
-def _period(name: str) -> Period:
-    if (found := period_of(name)) is None:
-        reason = f"{name} is no year, quarter or month: 2026, 2026-Q1, 2026-03"
-        raise Problem("bad_parameter", reason, [("periods", reason)])
-    return found
+def _periods(asked: Simulation) -> list[Period]:
+    """The periods that are named; raises a problem that names everything that is wrong with what is asked."""
+    wrong: list[tuple[str, str]] = []
+    if asked.card is None and asked.policy is None and not asked.without:
+        wrong.append(("card", "or `policy`, or `without`, is missing: name what to try"))
+    if asked.card is not None and asked.policy is not None:
+        wrong.append(("policy", "leave it out where a `card` is sent: one at a time"))
+    if asked.without and not asked.dealers:
+        wrong.append(("dealers", "name those that events are left out for"))
+    found = [period_of(name) for name in asked.periods]
+    for number, (name, period) in enumerate(zip(asked.periods, found, strict=True)):
+        if period is None:
+            wrong.append((f"periods[{number}]", no_period(name)))
+    if asked.card is not None:
+        wrong += [(f"card.{flaw.field}", flaw.reason) for flaw in nonsense(asked.card)]
+    if wrong:
+        raise _invalid(wrong)
+    return [period for period in found if period is not None]
+
+
+def _nowhere(
+    reader: Reader, asked: Simulation, periods: Sequence[Period], found: Sequence[Assessment], known: int
+) -> Iterator[tuple[str, str]]:
+    """The dealers and periods that are named, have no card, and of which the book says nothing."""
+    column, first = EVENTS.c, sa.select(EVENTS.c.sequence).where(accepted_by(known)).limit(1)
+    dealers, there = {row.dealer for row in found}, {row.period for row in found}
+    for number, dealer in enumerate(asked.dealers):
+        own = first.where(column.dealer == dealer)
+        if dealer not in dealers and reader.connection.execute(own).first() is None:
+            yield f"dealers[{number}]", f"the book knows of no dealer {dealer!r}: no event is of it"
+    for number, period in enumerate(periods):
+        begin, end = [
+            microseconds(datetime.combine(day, time(), UTC)) for day in (period.from_day, period.to_day)
+        ]
+        within = first.where(column.effective > begin - DAY_US, column.effective < end + DAY_US)
+        if period.name not in there and reader.connection.execute(within).first() is None:
+            yield f"periods[{number}]", f"the book says nothing of {period.name}: there is no card to compare"
+
+
+def _invalid(wrong: Sequence[tuple[str, str]]) -> Problem:
+    (field, reason), *more = wrong
+    return Problem(INVALID, f"{field} {reason}" + (f"; and {len(more)} more" if more else ""), wrong)
 
 
 def _filled(
@@ -158,8 +202,10 @@ def _rulings(
         return [(Policy(TRIED, ASSESSMENT, TRIED, EPOCH, {}), tried.card, True)]
     found = list(cards_of(policies, period, at, [str(tried.policy)]))
     if not found:
-        reason = f"there is no assessment policy {tried.policy}: GET /policies?kind=assessment has them"
-        raise Problem("bad_parameter", reason, [("policy", reason)])
+        reason = (
+            f"{tried.policy} has not taken effect by {at.isoformat()}: /policies?kind=assessment says when"
+        )
+        raise _invalid([("policy", reason)])
     return found
 
 
@@ -199,7 +245,7 @@ def simulation_handlers(opened: Opened, view: View) -> list[HTTPRouteHandler]:
     async def ask(request: AnyRequest) -> Response[bytes]:
         if bodies.media_type(request) != JSON:
             raise Problem("unsupported_media_type", f"a simulation is {JSON}")
-        asked = bodies.read(await bodies.whole(request, bodies.COMMAND_BYTES_MAX), Simulation)
+        asked = bodies.read(await bodies.whole(request, bodies.COMMAND_BYTES_MAX), Simulation, INVALID)
         found = await asyncio.to_thread(simulate, opened, view, asked, now())
         headers = {"Qudao-Sequence": str(found.sequence), "Cache-Control": "no-store"}
         return Response(msgspec.json.encode(found), media_type=JSON, headers=headers)

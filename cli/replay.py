@@ -15,6 +15,7 @@ from domain.catalogue import Rejected
 from domain.errors import QudaoError
 from domain.event_types import CATALOGUE
 from domain.plans import PolicyPublished
+from domain.policies import unreadable
 from infra.jetstream import connect
 from infra.materialising import Moment, materialise, sequence_at
 from infra.settings import Settings
@@ -92,10 +93,14 @@ async def _replay(
 
 
 def read_policy(path: Path) -> PolicyPublished:
-    """A policy from its file. Raises MomentArgumentError."""
+    """A policy from its file, which what calculates with it can read. Raises MomentArgumentError."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=PolicyPublished)
+        policy = msgspec.json.decode(path.read_bytes(), type=PolicyPublished)
     except OSError as error:
         raise MomentArgumentError(f"{path} cannot be read: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, Rejected) as error:
         raise MomentArgumentError(f"{path} is no policy: {error}") from None
+    if wrong := unreadable(policy.kind, policy.body):
+        said = "; ".join(f"body.{flaw.field} {flaw.reason}" for flaw in wrong)
+        raise MomentArgumentError(f"{path} is no {policy.kind} policy that could be in force: {said}")
+    return policy

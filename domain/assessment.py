@@ -10,12 +10,13 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from domain.calendar import Instant, Window, business_day
+from domain.cards import PARTS_MAX
 from domain.catalogue import fact
 from domain.envelope import Payload
 from domain.errors import QudaoError
 from domain.identifiers import Id
 from domain.numbers import ZERO, exact_fields, plain
-from domain.periods import Period, period_of
+from domain.periods import Period, no_period, period_of
 from domain.scoring import NO_GRADE, Deducted, Judged
 from domain.texts import Code, Reference, Text
 
@@ -62,8 +63,8 @@ class AssessmentPublished(Payload, frozen=True, kw_only=True):
     valid_at: Instant
     cutoff_sequence: LogSequence
     state_sequence: Annotated[int, Meta(ge=0, description="How far the log was known to who decided.")]
-    criteria: Annotated[tuple[Judged, ...], Meta(max_length=200)]
-    deductions: Annotated[tuple[Deducted, ...], Meta(max_length=200)] = ()
+    criteria: Annotated[tuple[Judged, ...], Meta(max_length=PARTS_MAX)]
+    deductions: Annotated[tuple[Deducted, ...], Meta(max_length=PARTS_MAX)] = ()
     score: Decimal | None = None
     grade: Code
     coverage: Decimal
@@ -208,7 +209,7 @@ def decide(
 def _over(command: PublishAssessment, now: datetime) -> Period:
     period = period_of(command.period)
     if period is None:
-        raise RefusedError("period", f"{command.period} is no year, quarter or month: 2026, 2026-Q1, 2026-03")
+        raise RefusedError("period", no_period(command.period))
     if business_day(now) < period.to_day:
         raise RefusedError("period", f"{period.name} goes on until {period.to_day}: it can be published then")
     return period

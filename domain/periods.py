@@ -33,6 +33,11 @@ def period_of(name: str) -> Period | None:
     return Period(name, date(year, month, 1), date(year + (end > 12), end - 12 if end > 12 else end, 1))
 
 
+def no_period(name: str) -> str:
+    """What to say of a name that is none of a period."""
+    return f"{name!r} is no year, quarter or month: 2026, 2026-Q1, 2026-03"
+
+
 def quarters(day: date) -> list[Period]:
     """The quarter before a day's, and the day's own."""
     now = f"{day.year}-Q{(day.month + 2) // 3}"

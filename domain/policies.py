@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
 from domain.calendar import EPOCH
-from domain.numbers import ZERO
+from domain.cards import Card, nonsense
+from domain.flaws import Reason
 from domain.otif import BUILT_IN as OTIF_RULES
+from domain.otif import Rule
+from domain.recognition import RecognitionError, recognition
 
 ASSESSMENT, OTIF, RECOGNITION, CALENDAR = "assessment", "otif", "recognition", "calendar"
 BUILT_IN_VERSION = "built-in"
@@ -56,54 +58,6 @@ class Calendar(Struct, frozen=True, forbid_unknown_fields=True):
             if from_ <= day < to:
                 found += self.works(day) - (day.isoweekday() in usual)
         return found
-
-
-class Criterion(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One criterion of an assessment.
-
-    `figure` names what is looked at: `projections/assessment_figures.py` says which there are. `points` is the full
-    score. How it is earned: `ratio`: points × min(1, numerator ÷ denominator), nothing below `floor`; `band`: the
-    points of the first band whose `most` the figure does not exceed; `count_down`: full points less `step` for each;
-    `manual`: points × the value a person gave ÷ 100, or by `grades`.
-    """
-
-    code: str
-    name: str = ""
-    figure: str
-    points: Decimal
-    way: str
-    floor: Decimal | None = None
-    target: Decimal | None = None  # the denominator, where the figure has none
-    bands: tuple[tuple[Decimal, Decimal], ...] = ()  # (at most, share of the points in percent)
-    step: Decimal = ZERO
-    grades: dict[str, Decimal] = {}  # grade → share of the points in percent
-
-
-class Deduction(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """So many points off for each case, at most `most` of them."""
-
-    code: str
-    figure: str
-    each: Decimal
-    most: Decimal
-
-
-class Card(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of a policy of kind `assessment`.
-
-    The score is 100 × Σ points earned ÷ Σ points of the criteria that can be judged, less deductions, within 0 and
-    100; under `coverage_least` of the points there is no grade (暫不評級). Grades are from the top; the lowest has 0.
-    """
-
-    criteria: tuple[Criterion, ...]
-    deductions: tuple[Deduction, ...] = ()
-    grades: tuple[tuple[str, Decimal], ...] = (
-        ("A", Decimal(90)),
-        ("B", Decimal(80)),
-        ("C", Decimal(70)),
-        ("D", ZERO),
-    )
-    coverage_least: Decimal = Decimal("0.6")
 
 
 _PEPSI_SHANGHAI = {  # domain.md §3.13, policy A: 上海百事 distributor card
@@ -236,8 +190,33 @@ def calendar_of(policies: Iterable[Policy], at: datetime, day: date | None = Non
 
 
 def card_of(policy: Policy) -> Card | None:
-    """The card that a policy's body states; None where it cannot be read."""
+    """The card that a policy's body states; None where it cannot be read, or is of no use."""
     try:
-        return msgspec.convert(policy.body, Card, strict=False)
+        card = msgspec.convert(policy.body, Card, strict=False)
     except msgspec.ValidationError:
         return None
+    return None if nonsense(card) else card
+
+
+def unreadable(kind: str, body: dict[str, Any]) -> list[Reason]:
+    """Why what calculates with a kind of policy passes a body over; nothing where it can be in force.
+
+    Of a card every place that makes no sense is named; of what is of a wrong type, the first. Bodies of kinds that
+    nothing calculates with are kept as they are.
+    """
+    try:
+        match kind:
+            case "assessment":
+                return nonsense(msgspec.convert(body, Card, strict=False))
+            case "otif":
+                msgspec.convert(body, Rule, strict=False)
+            case "calendar":
+                msgspec.convert(body, Calendar)
+            case "recognition" if body.get("counts") != "default":
+                recognition(str(body.get("counts", "")))
+    except msgspec.ValidationError as error:
+        message, _, at = str(error).partition(" - at `")
+        return [Reason(at.strip("$.`") or "body", message)]
+    except RecognitionError as error:
+        return [Reason("counts", str(error))]
+    return []

@@ -8,11 +8,10 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from domain.cards import HUNDRED, ONE, Card, Criterion
 from domain.numbers import ZERO, plain, portion
-from domain.policies import Card, Criterion
 from domain.texts import Code
 
-ONE, HUNDRED = Decimal(1), Decimal(100)
 _CENTS = Decimal("0.01")
 
 NO_DATA = "no data"

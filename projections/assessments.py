@@ -7,9 +7,10 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from domain.calendar import business_day
+from domain.cards import Card
 from domain.numbers import ZERO
 from domain.periods import Period, period_of, quarters
-from domain.policies import ASSESSMENT, DEFAULT_CARD, Card, Policy, card_of, in_force
+from domain.policies import ASSESSMENT, DEFAULT_CARD, Policy, card_of, in_force
 from domain.scoring import Deducted, Judged, score
 from projections.assessment_figures import Filters, figures_of, of_dealers
 from projections.conduct import CONDUCT, ConductDay, GivenMark, fold, keys
@@ -92,10 +93,13 @@ def cards_of(
 ) -> Iterator[Ruling]:
     """The cards of a period: the company's own in force on its last day, else the built-in one.
 
-    One that is asked for by name and was not in force then is answered by its newest version, as a what-if.
+    One that is asked for by name and was not in force then is answered by its newest version, as a what-if. A version
+    that cannot be read is passed over for the one before it, and a policy that has no other rules nobody.
     """
     last = period.to_day - timedelta(days=1)
-    own = sorted({p.policy for p in in_force(policies, ASSESSMENT, at, day=last) if p.sequence})
+    there = in_force(policies, ASSESSMENT, at, day=last)
+    readable = {p.policy for p in there if card_of(p) is not None}
+    own = sorted(readable.intersection(p.policy for p in there if p.sequence))
     ruling = set(own or [DEFAULT_CARD])
     for name in asked if asked is not None else sorted(ruling):
         then = in_force(policies, ASSESSMENT, at, name, day=last)

@@ -7,8 +7,9 @@ from datetime import date, datetime
 from typing import Any
 
 from domain.calendar import business_day
+from domain.flaws import Reason
 from domain.plans import PolicyPublished
-from domain.policies import BUILT_IN, Policy
+from domain.policies import BUILT_IN, Policy, unreadable
 from projections.documents import Change
 from projections.projection import Computed, Projection
 from projections.rows import Key, Row, Rows, Tables, table, view
@@ -29,7 +30,11 @@ class PolicyVersion(Row):
 
 @view("policies", key=("policy", "version"))
 class PolicyRow(Row):
-    """One version of a policy, published or built in (sequence 0)."""
+    """One version of a policy, published or built in. `readable` false: it is left out, see `flaws`.
+
+    What is `built_in` is part of the program: no event made it, its sequence is 0, and nothing explains it further.
+    The version before it stays in force, at last the built-in one. Each flaw is a field of the body and what is wrong.
+    """
 
     policy: str
     version: str
@@ -37,6 +42,9 @@ class PolicyRow(Row):
     effective: datetime | None = None
     sequence: int = 0
     body: dict[str, Any] = {}
+    built_in: bool = False
+    readable: bool = True
+    flaws: tuple[Reason, ...] = ()
 
 
 def keys(change: Change) -> Iterator[tuple[type[Row], Key]]:
@@ -72,7 +80,11 @@ def published(tables: Tables) -> list[Policy]:
 def policies(tables: Tables, at: datetime, filters: Mapping[str, Sequence[Any]]) -> Iterator[PolicyRow]:
     """What was published and effective by an instant, and what is built in."""
     for found in (*[p for p in published(tables) if p.effective <= at], *BUILT_IN):
-        yield PolicyRow(found.policy, found.version, found.kind, found.effective, found.sequence, found.body)
+        row = PolicyRow(found.policy, found.version, found.kind, found.effective, found.sequence, found.body)
+        row.built_in = not found.sequence
+        row.flaws = tuple(unreadable(found.kind, found.body))
+        row.readable = not row.flaws
+        yield row
 
 
 POLICIES = Projection(

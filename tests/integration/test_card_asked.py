@@ -117,6 +117,10 @@ def test_built_in_policies_are_read_beside_published_ones(built: Where) -> None:
 
     with site(built) as client:
         found = {(row["policy"], row["version"]): row for row in items(client, "/policies")}
+        published, own = [
+            client.get(f"/policies/{key}/explain", headers={"Accept": "application/json"}).json()
+            for key in ("year/2026", "pepsi-shanghai/built-in")
+        ]
 
     assert found["year", "2026"]["body"] == {"holidays": ["2026-10-01"]}
     assert {name for name, version in found if version == "built-in"} >= {
@@ -127,6 +131,11 @@ def test_built_in_policies_are_read_beside_published_ones(built: Where) -> None:
         "otif-default",
     }
     assert found["pepsi-shanghai", "built-in"]["sequence"] == 0
+    assert {name for name, version in found if found[name, version]["built_in"]} == {
+        name for name, version in found if version == "built-in"
+    }
+    assert (published["row"]["built_in"], len(published["effects"])) == (False, 1)
+    assert (own["row"]["built_in"], own["effects"]) == (True, [])
 
 
 def test_a_card_is_asked_by_its_period_and_opens_up_to_its_points(built: Where) -> None:

@@ -192,6 +192,7 @@ def test_a_history_is_kept_as_lines_and_as_one_file(asked: TestClient[Litestar])
         ("/dealers/D9/history", "no_such_row"),
         ("/dealers/D1/history?sum=of", "bad_parameter"),
         ("/dealers/D1/history?format=csv", "bad_parameter"),
+        ("/dealers/D1/history?status=nope", "bad_parameter"),
         ("/dealers/D1/history?cursor=x", "bad_cursor"),
         ("/dealers/D1/history?without=1", "bad_parameter"),
         ("/orders/D1/O1/explain?format=csv", "bad_parameter"),

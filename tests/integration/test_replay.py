@@ -20,7 +20,7 @@ from tests.lab.qudao import FREE_PORTS, Site, answer, command, environment, quda
 
 EVENTS = 700
 KNOWN, VALID = 500, "2025-01-06T04:00:00Z"  # a quarter of what was known was not true yet
-CARD = {
+CARD: dict[str, Any] = {
     "criteria": [{"code": "on_time", "figure": "on_time", "points": 10, "way": "ratio"}],
     "grades": [["X", 0]],
 }
@@ -162,6 +162,19 @@ def test_another_policy_can_be_put_in(made: Made) -> None:
             assert "strict 1 was put in here" in refused.json()["detail"]
     check = qudao("check", "--nats", made.live.nats, "--database", into)
     assert "strict 1: that is not in the log" in check.stderr
+
+
+def test_a_card_that_makes_no_sense_is_not_put_in(made: Made) -> None:
+    card = {**CARD, "criteria": [{**CARD["criteria"][0], "points": 0, "step": 5}]}
+    about = {"policy": "strict", "kind": "assessment", "version": "1", "effective": "2024-01-01T00:00:00Z"}
+    file = made.folder / "nonsense.json"
+    file.write_text(json.dumps({**about, "body": card}))
+
+    ended = replay(made.live, "--policy", str(file), "--into", f"sqlite:///{made.folder / 'never.db'}")
+
+    assert ended.returncode == 2
+    assert "body.criteria[0].points must be more than 0, not 0" in ended.stderr
+    assert "body.criteria[0].step is for count_down alone" in ended.stderr
 
 
 def test_what_is_killed_half_way_goes_on_and_another_moment_is_refused(made: Made) -> None:

@@ -17,6 +17,7 @@ from infra.message import Message
 from tests.integration.test_past_asked import OF_A_DEALER, VIEWS
 from tests.lab.databases import Databases
 from tests.lab.events import body
+from tests.lab.events import log as told
 from tests.lab.folding import RECORDED
 from tests.lab.site import fold, site
 from tests.lab.year import simulated
@@ -25,6 +26,7 @@ EVENTS = 2000
 PERIODS = ["2025-Q1", "2025-Q2"]
 D = Decimal
 BEFORE = datetime(2024, 1, 1, tzinfo=UTC)
+CARD: dict[str, Any] = {"criteria": [{"code": "x", "figure": "on_time", "points": 100, "way": "ratio"}]}
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +131,8 @@ def test_without_an_event_every_view_of_its_dealer_is_what_it_were_had_it_never_
 def test_where_several_cards_rule_each_is_held_to_itself(files: Databases, log: list[Message]) -> None:
     where, last = files.new(), len(log)
     cards = [
-        {"criteria": [{"code": c, "figure": c, "points": 10, "way": "ratio"}]} for c in ("on_time", "none")
+        {"criteria": [{"code": c, "figure": c, "points": 10, "way": "ratio"}]}
+        for c in ("on_time", "target_attainment")
     ]
     published = [
         body(
@@ -187,6 +190,7 @@ def test_an_appeal_is_decided_on_numbers(year: Asked) -> None:
         ({"periods": ["2025-Q1"]}, "card"),
         ({"periods": ["soon"], "policy": "pepsi-shanghai"}, "periods"),
         ({"periods": ["2025"], "policy": "nobody's"}, "policy"),
+        ({"periods": ["2025"], "policy": "pepsi-shanghai", "card": CARD}, "policy"),
         ({"periods": ["2025"], "without": [1]}, "dealers"),
         ({"periods": ["2025"], "without": [999_999], "dealers": ["D"]}, "without"),
         ({"periods": ["2025"], "card": {"criteria": [], "grade": 1}}, "card.grade"),
@@ -199,6 +203,61 @@ def test_what_cannot_be_tried_is_told_with_its_field(year: Asked, said: dict[str
 
     assert status in (400, 422)
     assert field in json.dumps(problem["errors"])
+
+
+def test_all_that_is_wrong_with_what_is_to_be_tried_is_said_at_once(year: Asked) -> None:
+    late = {"code": "late", "figure": "lateness", "points": -5, "way": "count_down"}
+    card = {"criteria": [{**CARD["criteria"][0], "step": 1}, late], "coverage_least": "1.5"}
+
+    status, problem = year.simulate(periods=["2025", "soon"], card=card)
+
+    assert (status, problem["type"]) == (422, "/problems/invalid_simulation")
+    assert [error["field"] for error in problem["errors"]] == [
+        "periods[1]",
+        "card.criteria[0].step",
+        "card.criteria[1].points",
+        "card.criteria[1].figure",
+        "card.criteria[1].step",
+        "card.coverage_least",
+    ]
+    assert "on_time, order_change_rate" in problem["errors"][3]["reason"]
+    assert problem["detail"].endswith("and 5 more")
+
+
+def test_dealers_and_periods_that_the_book_does_not_know_are_named(year: Asked) -> None:
+    dealer = year.get("/assessments?period=2025-Q1&limit=1")["items"][0]["dealer"]
+    card = {"card": CARD}
+
+    status, problem = year.simulate(periods=["2025-Q1"], dealers=[dealer, "D-none", "渠道-無"], **card)
+    _, past = year.simulate(periods=["2025-Q1", "1999", "2099-Q1"], **card)
+    _, policy = year.simulate(periods=["2025-Q1"], policy="nobody's")
+
+    assert (status, problem["type"]) == (422, "/problems/invalid_simulation")
+    assert [error["field"] for error in problem["errors"]] == ["dealers[1]", "dealers[2]"]
+    assert "'渠道-無'" in problem["errors"][1]["reason"]
+    assert [error["field"] for error in past["errors"]] == ["periods[1]", "periods[2]"]
+    assert "pepsi-shanghai, secondary-quarterly" in policy["errors"][0]["reason"]
+
+
+def test_a_dealer_that_did_nothing_in_a_period_is_no_mistake(files: Databases) -> None:
+    one, other = [
+        body(
+            "visit.completed.v1",
+            visit="V1",
+            outlet="X",
+            dealer=dealer,
+            rep="R1",
+            time=datetime(2025, month, 3, tzinfo=UTC),
+        )
+        for dealer, month in (("D1", 2), ("D2", 5))
+    ]
+    where = files.new()
+    fold(where, told([one, other]))
+
+    with site(where) as client:
+        status, found = Asked(client).simulate(periods=["2025-Q1"], dealers=["D2"], card=CARD)
+
+    assert (status, found["compared"]) == (200, 0)
 
 
 def test_views_that_are_not_folded_have_no_without(year: Asked) -> None:

@@ -11,9 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.moment import Moment
+from domain.cards import FIGURES
 from domain.periods import period_of, quarters
+from projections.assessment_figures import figures_of
 from projections.assessments import ASSESSMENTS, Assessment, assessments
 from projections.conduct import ConductDay, GivenMark
+from projections.policies import policies
 from tests.lab.book import LATER, Book, book
 from tests.lab.databases import Databases, Where
 from tests.lab.events import body, counted
@@ -333,6 +337,39 @@ def test_a_policy_that_cannot_be_read_leaves_the_one_before_in_force(told: Book)
     told.say(published("ours", {"criteria": "none"}, JANUARY + DAY, "2"))
 
     assert [(c.version, c.score) for c in cards(told)] == [("1", D(70))]
+
+
+def test_a_card_that_makes_no_sense_leaves_the_one_before_and_at_last_the_built_in_one_in_force(
+    told: Book,
+) -> None:
+    told.say(given_mark("look", value="70"), *delivered(1, late=False))
+    nonsense = {"criteria": [{**HAND, "points": 0}, {**RATIO, "figure": "lateness"}]}
+
+    told.say(published("ours", nonsense, JANUARY))
+    first, asked = cards(told), cards(told, policy="ours")
+    told.say(published("ours", {"criteria": [HAND]}, JANUARY + DAY, "2"))
+    told.say(published("ours", nonsense, JANUARY + 2 * DAY, "3"))
+    second = cards(told)
+
+    assert ([(c.policy, c.what_if) for c in first], asked) == ([("pepsi-shanghai", False)], [])
+    assert [(c.version, c.score) for c in second] == [("2", D(70))]
+    said = {row.version: row for row in told.ask(policies) if row.policy == "ours"}
+    assert {version: row.readable for version, row in said.items()} == {"1": False, "2": True, "3": False}
+    assert [flaw.field for flaw in said["3"].flaws] == ["criteria[0].points", "criteria[1].figure"]
+
+
+def test_the_figures_that_cards_may_name_are_those_that_are_counted(told: Book) -> None:
+    about = {"flow": "primary", "measure": "quantity", "from_": JANUARY, "to": APRIL}
+    for target, scope in (("T1", {"dealer": "D1"}), ("T2", {"dealer": "D1", "skus": ["COLA"]})):
+        told.say(body("target.set.v1", target=target, value="5", scope=scope, **about))
+    told.say(*delivered(1, late=False), *billed("I1", 5))
+    told.say(counted("C1", "D1", MIDDAY, ("COLA", 5), dealer="D1"))
+
+    with told.engine.database.engine.connect() as connection:
+        first, end = JANUARY.date(), APRIL.date()
+        found = figures_of(Moment(connection, ()), (first, end), LATER, {}, {"D1"})
+
+    assert sorted(found["D1"]) == sorted(FIGURES)
 
 
 def test_who_has_a_contract_in_the_period_is_shown_and_has_a_card_even_without_trade(told: Book) -> None:

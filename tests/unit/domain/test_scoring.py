@@ -7,7 +7,8 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.policies import ASSESSMENT, BUILT_IN, Card, Criterion, Deduction, card_of
+from domain.cards import Card, Criterion, Deduction
+from domain.policies import ASSESSMENT, BUILT_IN, card_of
 from domain.scoring import NO_GRADE, Figure, score
 
 D = Decimal
