@@ -123,9 +123,8 @@ def _page(view: View, found: Explanation, query: bytes) -> bytes:
         if numbers_of(field) is None:
             parts.append(f": {pages.shown(value) or '–'}</h2>{_steps(found.effects, {'': steps})}")
         else:
-            parts.append(
-                f"</h2>{pages.nested(field, value, f'#{field.name}') or '–'}{_items(field, steps, found.effects)}"
-            )
+            whole = pages.nested(field, value, f"#{field.name}") or "<p>–</p>"
+            parts.append(f"</h2>{whole}{_items(field, steps, found.effects)}")
     return pages.page(title, "".join(parts))
 
 

@@ -13,10 +13,10 @@ from api.fields import Shown, Stored
 from api.query import DIFFERENCE, PREVIOUS, RATIO, parameters
 from api.views import View, token
 
-#: Fields that are a sequence of the log.
-SEQUENCES = ("sequence", "of", "cutoff_sequence", "state_sequence")
-#: Of published assessments: fields that name another one of the dealer, and the one that is an address already.
+#: Of published assessments: fields that name another one of the dealer, the one that is an address already, and those
+#: that were decided upon: they open up to what was seen.
 OTHERS, SEEN = ("supersedes", "superseded_by"), "seen"
+DECIDED = ("score", "coverage", "criteria", "deductions")
 _OF_SUMS = {"sum", "by", "compare", "sort", "limit", "cursor"}  # what the rows of a group are not asked with
 _OF_ANOTHER_RANGE = (PREVIOUS, DIFFERENCE, RATIO)
 _MOMENT = ("valid_at", "known_at")
@@ -49,13 +49,16 @@ def leads_of_row(
             # To a page of one row, or of none: what is named need not have been said more of.
             named = [(name, str(value)), *_kept(query, _MOMENT)]
             found[name] = f"/{view.leads[name]}?{urlencode(named)}"
-        elif name in SEQUENCES:
+        elif name in pages.SEQUENCES:
             found |= {name: f"/events/{value!s}"} if value else {}
         elif opens and name not in view.key and (field.numeric or field.kind == "json"):
             found[name] = f"{why}#{name}"
     if view.name == "published_assessments":
         found |= {name: view.address((str(row["dealer"]), str(row[name]))) for name in OTHERS if row[name]}
-        found |= {SEEN: str(row[SEEN])} if row[SEEN] else {}
+        seen, _, moment_seen = str(row[SEEN]).partition("?")
+        if seen:
+            opened = {name: f"{seen}/explain?{moment_seen}#{name}" for name in DECIDED if name in found}
+            found |= {SEEN: str(row[SEEN]), **(opened if alone else {})}
     return found
 
 

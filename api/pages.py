@@ -14,6 +14,8 @@ from api.differences import is_number, items_of, said_of
 from api.fields import Field, Shown
 
 TEXT_MAX = 200
+#: Fields that are a sequence of the log: they lead to what was recorded there.
+SEQUENCES = ("sequence", "of", "cutoff_sequence", "state_sequence")
 STYLE = """
 :root { color-scheme: light dark }
 body { font: 15px/1.45 system-ui, "Noto Sans CJK SC", "Microsoft YaHei", "PingFang SC", sans-serif; margin: 2rem }
@@ -130,23 +132,24 @@ def shown(value: Any, length_max: int = TEXT_MAX) -> str:
     return escape(said)
 
 
-def nested(field: Field, value: Raw, lead: str) -> str:
+def nested(field: Field, said: Raw, lead: str) -> str:
     """A list of named items as a table, another list as a line, what has a shape of its own as it is."""
-    items = items_of(field, value)
+    items = items_of(field, said)
     if not items:
-        found = msgspec.json.decode(value)
+        found = msgspec.json.decode(said)
         if isinstance(found, list) and not any(isinstance(one, dict | list) for one in found):
             return ", ".join(shown(one, 0) for one in found)
-        return f"<pre>{escape(msgspec.json.format(bytes(value), indent=2).decode())}</pre>" if found else ""
+        return f"<pre>{escape(msgspec.json.format(bytes(said), indent=2).decode())}</pre>" if found else ""
     names = list(dict.fromkeys(name for fields in items.values() for name in fields))
     head = "".join(f"<th>{escape(name)}</th>" for name in ("", *names))
     lines = []
     for item, fields in items.items():
         to = f"{lead}.{quote(item)}" if lead else ""
-        cells = [
-            f"<td{_side(is_number(one))}>{linked(shown(said_of(one), 0), to if is_number(one) else '')}</td>"
-            for one in map(fields.get, names)
-        ]
+        cells = []
+        for name in names:
+            value = fields.get(name)
+            lead_of = f"/events/{value}" if to and name in SEQUENCES else to if is_number(value) else ""
+            cells.append(f"<td{_side(is_number(value))}>{linked(shown(said_of(value), 0), lead_of)}</td>")
         lines.append(f"<tr><th>{linked(escape(item), to)}</th>{''.join(cells)}</tr>")
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 

@@ -170,6 +170,21 @@ def test_a_history_says_which_assessment_supersedes_which(book: Site) -> None:
     assert (first["corrected_by"], second["corrects"]) == ([second["sequence"]], [first["sequence"]])
 
 
+def test_what_was_published_opens_up_to_what_was_seen(book: Site) -> None:
+    """From a criterion of a published card, a click leads to the events as they were known to who decided."""
+    [_, card] = sorted(book.get("/published_assessments")[1]["items"], key=lambda row: row["sequence"])
+    address = f"/published_assessments/{escape(ODD)}/{escape(card['assessment'])}"
+    with httpx.Client(base_url=book.url, headers=HTML) as client:
+        page = client.get(address)
+        [lead, *_] = [link for link in links(page) if link.endswith("#criteria.on_time")]
+        opened = client.get(lead)
+
+    assert lead.startswith("/assessments/")
+    section = opened.text.partition('<h3 id="criteria.on_time">')[2].partition("<h3")[0]
+    told = re.findall("<td>([a-z.]+)[.]v1</td>", section)
+    assert told == ["order.placed", "order.placed", "delivery.received", "delivery.received"]
+
+
 def test_a_problem_is_a_page_where_a_browser_asks(book: Site) -> None:
     answer = httpx.get(f"{book.url}/orders?sort=<b>", headers=HTML)
 
