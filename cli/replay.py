@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -83,7 +83,7 @@ async def _replay(
     client = await connect(settings.nats_url, "qudao replay")
     try:
         known = int(known_at) if known_at and known_at.isdecimal() else _instant("--known-at", known_at)
-        sequence = await sequence_at(client, known)
+        sequence = await sequence_at(client, known, datetime.now(UTC))
         moment = Moment(sequence, valid_at, tuple(f"{one.policy} {one.version}" for one in policies))
         await materialise(client, into, CATALOGUE, PROJECTIONS, moment, policies, Telling())
         return moment
