@@ -11,11 +11,13 @@ import msgspec
 
 from cli.asking import Api
 from cli.columns import columns, shortened
+from cli.flags import flag
 from domain.errors import QudaoError
 from domain.identifiers import escape
 from infra.settings import Settings
 
 TEXT_PLACES = 44
+FLAGS = {name: f"--{flag(name)}" for name in ("known_at", "valid_at", "from", "to", "type", "status")}
 
 
 class HistoryError(QudaoError):
@@ -39,11 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Ask the running service, and print or keep what it says."""
-    named = ("known_at", "valid_at", "from", "to", "type", "status")
-    query = {name: value for name in named if (value := getattr(arguments, name)) is not None}
+    query = {name: value for name in FLAGS if (value := getattr(arguments, name)) is not None}
     file, format = arguments.html or arguments.ndjson, "html" if arguments.html else "ndjson"
     path = f"/dealers/{escape(arguments.dealer)}/history"
-    body = Api(settings.host, settings.port).body(path, **query, format=format)
+    body = Api(settings.host, settings.port, FLAGS).body(path, **query, format=format)
     if file is not None:
         try:
             file.write_bytes(body)

@@ -203,6 +203,20 @@ def test_what_cannot_be_said_is_a_problem(asked: TestClient[Litestar], query: st
     assert asked.get(query).json()["type"] == f"/problems/{code}"
 
 
+@pytest.mark.parametrize("more", ["", "/explain"])
+def test_a_row_that_is_not_there_at_a_moment_is_told_with_the_moment(
+    asked: TestClient[Litestar], more: str
+) -> None:
+    past = asked.get(f"/orders/D1/O3{more}?known_at=5&valid_at=2026-03-02T12:00:00Z").json()
+    instant = asked.get(f"/orders/D1/O9{more}?known_at=2026-03-02T13:00:05Z&without=1").json()
+    now = asked.get(f"/orders/D1/O9{more}").json()
+
+    said = "orders has no row for dealer 'D1', order "
+    assert past["detail"] == f"{said}'O3' at known_at=5, valid_at=2026-03-02T12:00:00Z"
+    assert instant["detail"] == f"{said}'O9' at known_at=2026-03-02T13:00:05Z, without=1"
+    assert now["detail"] == f"{said}'O9'"
+
+
 def test_a_comparison_says_what_was_corrected_and_what_came_late(asked: TestClient[Litestar]) -> None:
     corrected = asked.get("/orders/D1/O1/diff?known_at=4&known_at=8").json()
     late = asked.get("/orders/D1/O3/diff?known_at=4&known_at=7").json()
@@ -234,8 +248,13 @@ def test_a_history_is_kept_from_the_command_line(tmp_path: Path) -> None:
         printed = qudao("history", "D1", "--port", port)
         kept = qudao("history", "D1", "--port", port, "--html", tmp_path / "D1.html")
         none = qudao("history", "D9", "--port", port)
+        wrong = [qudao("history", "D1", "--port", port, "--known-at", said) for said in ("nonsense", "")]
+        beyond = qudao("history", "D1", "--port", port, "--known-at", "99")
 
     assert "order.placed.v1" in printed.stdout, printed.stderr
     assert kept.returncode == 0, kept.stderr
     assert (tmp_path / "D1.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert (none.returncode, "no event is of a dealer" in none.stderr) == (2, True)
+    for ended in wrong:
+        assert "; --known-at: must be an instant such as 2026-05-01T08:00:00Z, or a sequence" in ended.stderr
+    assert "refuses /dealers/D1/history: --known-at: the book goes from sequence 1 to 1\n" in beyond.stderr
