@@ -114,6 +114,9 @@ class Api:
             response = connection.getresponse()
             return response.status, response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise AskError(f"the API at {self._host}:{self._port} does not answer: {error}") from error
+            raise AskError(
+                f"the API at {self._host}:{self._port} does not answer ({error}): start `qudao up`, or give another "
+                "with --host and --port"
+            ) from error
         finally:
             connection.close()

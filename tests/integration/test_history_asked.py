@@ -12,6 +12,7 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from cli.history import lines_of
 from tests.lab.databases import Databases, Where
 from tests.lab.events import HOUR, NOON, body, dispatched, log, moved, order, voided
 from tests.lab.qudao import qudao, up
@@ -237,6 +238,23 @@ def test_what_happened_after_the_first_moment_is_neither_late_nor_a_correction(b
         found = client.get("/orders/D1/O4/diff?known_at=1&known_at=2&valid_at=2026-03-03T00:00:00Z").json()
 
     assert [(one["sequence"], one["why"]) for one in found["effects"]] == [(2, "new")]
+
+
+def test_a_history_for_a_terminal_says_who_published_what_and_when(asked: TestClient[Litestar]) -> None:
+    entries = asked.get("/dealers/D1/history").json()["items"]
+    amended = entries[4] | {"actor": "u-zhao", "effective": "2026-03-01T16:00:00Z"}
+
+    head, _, line = lines_of([amended])
+    plain, _, *lines = lines_of(entries[:3])
+
+    assert head.split() == ["event", "happened", "recorded", "claimed", "by", "type", "document"]
+    assert re.split(r" {2,}", line.strip()) == [
+        *("5", "2026-03-01T16:00:00Z", "2026-03-02T13:00:05Z", "2026-03-02T12:05:00Z"),
+        *("erp, u-zhao", "order.placed.v1", "order O1", "corrects 1"),
+    ]
+    assert "claimed" not in plain
+    assert [line[51:56] for line in lines] == ["erp  "] * 3
+    assert max(map(len, [head, line, plain, *lines])) < 150
 
 
 def test_a_history_is_kept_from_the_command_line(tmp_path: Path) -> None:
