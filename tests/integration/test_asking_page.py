@@ -13,7 +13,7 @@ from litestar.testing import TestClient
 from cli.demo import SEED
 from tests.lab.databases import Databases
 from tests.lab.site import fold, site
-from tests.lab.year import simulated
+from tests.lab.year import VIEWS, simulated
 
 PAGE = Path(__file__).parents[2] / "docs" / "asking.md"
 EXAMPLES = re.findall(r"^\| `(\w+)` \|.*\| `(/[^`]+)` \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
@@ -47,3 +47,16 @@ def test_an_example_of_the_page_is_answered(client: TestClient[Litestar], view: 
     assert address.startswith(f"/{view}?")
     assert answer.status_code == 200, answer.text
     assert answer.json()["items"] or view in NONE, "the demo has none of these"
+
+
+def test_the_page_says_where_a_day_stands_for_none(client: TestClient[Litestar]) -> None:
+    """They are parts of keys, and what SQL compares with: no view may take to them unsaid."""
+    [told] = re.findall(r"^`to_day` is .*?\n\n", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    spoken = {
+        view
+        for view in VIEWS
+        if re.search('"(0001-01-01|9999-12-31)"', client.get(f"/{view}?limit=1000").text)
+    }
+
+    assert {"territory_holdings", "rep_assignments"} <= spoken
+    assert spoken <= set(re.findall(r"`(\w+)`", told)) - {"dealers"}
