@@ -14,7 +14,7 @@ from api.accepting import HTML, JSON
 from api.answers import answer_page, answer_row, chosen
 from api.diffing import answer_diff, diff, two_moments
 from api.explaining import answer_why, explain
-from api.fields import Stored
+from api.fields import Stored, instant_text
 from api.problems import AnyRequest, Problem
 from api.query import Query, parameters, read_query
 from api.reading import Opened, reached, read_page, read_row
@@ -90,7 +90,7 @@ def _handlers(view: View, opened: Opened, freshness: Freshness) -> list[HTTPRout
         await freshness.wait(view, query)
         page = await asyncio.to_thread(read_row, opened, view, key, query, now())
         if not page.rows:
-            raise no_such_row(view, key)
+            raise no_such_row(view, key, query)
         return answer_row(view, page, format, request.scope["query_string"], request.headers)
 
     @get(f"/{view.name}/{segments}/explain", name=f"{view.name} explained")
@@ -102,7 +102,7 @@ def _handlers(view: View, opened: Opened, freshness: Freshness) -> list[HTTPRout
         await freshness.wait(view, query)
         found = await asyncio.to_thread(explain, opened, view, key, query, now())
         if found is None:
-            raise no_such_row(view, key)
+            raise no_such_row(view, key, query)
         return answer_why(view, found, format, raw, request.headers)
 
     @get(f"/{view.name}/{segments}/diff", name=f"{view.name} compared")
@@ -116,7 +116,7 @@ def _handlers(view: View, opened: Opened, freshness: Freshness) -> list[HTTPRout
         await freshness.wait(view, query)
         found = await asyncio.to_thread(diff, opened, view, key, query, since, now())
         if found is None:
-            raise no_such_row(view, key)
+            raise no_such_row(view, key, query)
         return answer_diff(view, found, format, raw, request.headers)
 
     if view.name == "events":
@@ -137,7 +137,17 @@ def read_key(view: View, segments: Sequence[str]) -> list[Stored]:
     return key
 
 
-def no_such_row(view: View, key: Sequence[Stored]) -> Problem:
-    """The problem of an address that has no row."""
+def no_such_row(view: View, key: Sequence[Stored], query: Query) -> Problem:
+    """The problem of an address that has no row, or none at the moment that was asked for."""
     said = ", ".join(f"{name} {text!r}" for name, text in zip(view.key, view.key_texts(key), strict=True))
-    return Problem("no_such_row", f"{view.name} has no row for {said}")
+    moment = {
+        "known_at": _told(query.known_at),
+        "valid_at": _told(query.valid_at),
+        "without": ",".join(map(str, query.without)),
+    }
+    asked = ", ".join(f"{name}={text}" for name, text in moment.items() if text)
+    return Problem("no_such_row", f"{view.name} has no row for {said}{asked and f' at {asked}'}")
+
+
+def _told(moment: int | datetime | None) -> str:
+    return instant_text(moment) if isinstance(moment, datetime) else str(moment or "")

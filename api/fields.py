@@ -92,11 +92,14 @@ def stored_instant_text(stored: int) -> str:
     return from_microseconds(stored).isoformat()[:-6] + "Z"
 
 
-def read_instant(said: str) -> datetime:
-    """Read RFC 3339 with an offset; a `+` that a query made a space is a `+` again. Raises ValueError."""
+def read_instant(said: str, instead: str = "") -> datetime:
+    """Read RFC 3339 with an offset; a `+` that a query made a space is a `+` again.
+
+    Raises ValueError, which says what may be said `instead`, too.
+    """
     said = said.replace(" ", "+")
     if not _INSTANT.fullmatch(said):
-        raise ValueError("must be an instant such as 2026-05-01T08:00:00Z")
+        raise ValueError(f"must be an instant such as 2026-05-01T08:00:00Z{instead}")
     try:
         instant = datetime.fromisoformat(said.upper())
         return EPOCH + (instant - EPOCH)  # in UTC, and within what UTC can say

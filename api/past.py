@@ -15,17 +15,19 @@ from api.query import Query
 from api.stage0 import EVENTS, SAID, Index, TooManyError, accepted_by, serves_index
 from api.views import Reader, View
 from api.whose import whose
-from domain.calendar import from_microseconds, microseconds
+from domain.calendar import EPOCH, from_microseconds, microseconds
 from domain.catalogue import Catalogue
 from domain.envelope import Payload, Recorded
 from domain.identifiers import NO_DEALER, escape
-from infra.database import LIVE, Position
+from infra.database import LIVE, Position, now_us
+from infra.materialising import CLOCKS_APART_MAX, EMPTY
 from infra.past import Past
 from infra.positions import INDEX
 from projections.projection import Projection
 
 #: What a question can name so that fewer events bear on it.
 NARROWING = ("dealer", "location", "rep", "territory", "promotion")
+_APART_US = microseconds(EPOCH + CLOCKS_APART_MAX)
 
 
 class Replaying(Struct, frozen=True):
@@ -108,22 +110,25 @@ def recorded_events(
 def known_sequence(reader: Reader, known_at: int | datetime | None) -> int:
     """The last sequence of the log that was there at an instant, or that is named; without either, the present one.
 
-    Raises a cannot_be_answered problem for what lies before the book begins, or beyond where it is.
+    Raises a cannot_be_answered problem for what lies before the book begins, beyond where it is, or in the future.
     """
     reached = max((p.sequence for p in reader.positions if serves_index(p)), default=0)
     if known_at is None:
         return reached
+    first, last = _recorded(reader.connection, 1, upwards=True), _recorded(reader.connection, reached)
+    if first is None or last is None:
+        raise _out_of_reach(f"{EMPTY}: what was known at a moment it cannot say")
     if isinstance(known_at, int):
         if not 1 <= known_at <= reached:
             raise _out_of_reach(f"the book goes from sequence 1 to {reached}")
         return known_at
     wanted, low, high = microseconds(known_at), 0, reached
-    first = _recorded(reader.connection, 1, upwards=True)
-    if first is None or first[1] > wanted:
-        begins = (
-            "has no event yet" if first is None else f"begins at {from_microseconds(first[1]).isoformat()}"
-        )
-        raise _out_of_reach(f"the book {begins}: what was known before that it cannot say")
+    if first[1] > wanted:
+        begins = from_microseconds(first[1]).isoformat()
+        raise _out_of_reach(f"the book begins at {begins}: what was known before that it cannot say")
+    if wanted > max(last[1], now_us() + _APART_US):
+        reason = f"{known_at.isoformat()} has not come yet: what will be known then nobody can say"
+        raise _out_of_reach(reason)
     while low < high:
         middle = (low + high + 1) // 2
         found = _recorded(reader.connection, middle)
@@ -170,7 +175,7 @@ def recorded_at(reader: Reader, sequence: int) -> datetime:
 
 
 def begun(reader: Reader, valid_at: datetime | None, known: int) -> None:
-    """Raise a cannot_be_answered problem for an instant before everything the book speaks of."""
+    """Raise a cannot_be_answered problem for an instant before everything the book speaks of: any, of an empty one."""
     column, taken = EVENTS.c, accepted_by(known)
     if valid_at is None:
         return
@@ -178,10 +183,11 @@ def begun(reader: Reader, valid_at: datetime | None, known: int) -> None:
     if reader.connection.execute(some).first() is not None:
         return
     first = reader.connection.execute(sa.select(sa.func.min(column.effective)).where(taken)).scalar()
+    reason = f"{EMPTY}: what was true at an instant it cannot say"
     if first is not None:
         begins = from_microseconds(first).isoformat()
         reason = f"the book speaks of nothing before {begins}: what was true before that it cannot say"
-        raise Problem("cannot_be_answered", reason, [("valid_at", reason)])
+    raise Problem("cannot_be_answered", reason, [("valid_at", reason)])
 
 
 def _out_of_reach(reason: str) -> Problem:

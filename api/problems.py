@@ -28,7 +28,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "bad_request": (400, "The request cannot be read"),
     "bad_parameter": (400, "A parameter of the query is wrong"),
     "bad_cursor": (400, "The cursor is not one this query gave"),
-    "cannot_be_answered": (400, "This view cannot be asked for another time"),
+    "cannot_be_answered": (400, "The book has no answer to this question"),
     "bad_body": (400, "The body is not what its media type says"),
     "read_only": (403, "This service only reads"),
     "not_found": (404, "There is nothing under this address"),

@@ -256,7 +256,11 @@ def _way(said: str) -> str:
 
 def read_known(said: str) -> int | datetime:
     """Read a sequence of the log, or an instant. Raises ValueError."""
-    return read_integer(said) if said.isdigit() else read_instant(said)
+    return (
+        read_integer(said)
+        if said.isdigit()
+        else read_instant(said, ", or a sequence of the log such as 4711")
+    )
 
 
 def _sequence(said: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -43,22 +43,33 @@ class _Problem(msgspec.Struct):
     between: tuple[_Decision, ...] = ()
 
 
-def _refused(path: str, status: int, body: bytes) -> AskError:
+def refusal(path: str, status: int, body: bytes, flags: Mapping[str, str]) -> AskError:
     problem = msgspec.json.decode(body, type=_Problem)
-    wrong = [f"{error.field}: {error.reason}" for error in problem.errors]
-    between = [f"{one.type} of {one.dealer} at sequence {one.sequence}" for one in problem.between]
-    lines = [problem.detail or problem.title or str(status), *wrong[1:]]
-    if between:
+    detail = problem.detail or problem.title or str(status)
+    lines = [f"{flags.get(e.field, e.field)}: {e.reason}" for e in problem.errors if not _tells(detail, e)]
+    named = [flags[e.field] for e in problem.errors if e.reason == detail and e.field in flags]
+    lines.insert(0, f"{', '.join(named)}: {detail}" if named else detail)
+    if problem.between:
+        between = [f"{one.type} of {one.dealer} at sequence {one.sequence}" for one in problem.between]
         lines.append(f"decided meanwhile: {', '.join(between)}")
     return AskError(f"the API refuses {path}: {'; '.join(lines)}")
 
 
-class Api:
-    """One service to be asked."""
+def _tells(detail: str, error: _Error) -> bool:
+    """Whether a problem's sentence says an error of it already."""
+    said = (f"{error.field} {error.reason}", f"{error.field}: {error.reason}")
+    return (
+        detail == error.reason or detail.endswith(f": {error.reason}") or any(one in detail for one in said)
+    )
 
-    def __init__(self, host: str, port: int) -> None:
+
+class Api:
+    """One service to be asked. `flags`: what fields of a question come from, to be named where one is wrong."""
+
+    def __init__(self, host: str, port: int, flags: Mapping[str, str] = {}) -> None:
         self._host = host
         self._port = port
+        self._flags = flags
 
     def rows(self, view: str, **query: object) -> list[dict[str, Any]]:
         """The rows of one page of a view, or of its sums."""
@@ -68,7 +79,7 @@ class Api:
         """What an address answers, as it comes. Raises AskError where that is a problem."""
         status, body = self._get(f"{path}?{urlencode(query)}")
         if status != http.client.OK:
-            raise _refused(path, status, body)
+            raise refusal(path, status, body, self._flags)
         return body
 
     def await_sequence(self, views: Sequence[str], sequence: int, seconds: float) -> None:
@@ -87,7 +98,7 @@ class Api:
         """What the service answers to JSON sent to an address. Raises AskError where it refuses."""
         status, answer = self._ask("POST", path, body)
         if status >= http.client.BAD_REQUEST:
-            raise _refused(path, status, answer)
+            raise refusal(path, status, answer, self._flags)
         return answer
 
     def _get(self, path: str) -> tuple[int, bytes]:
@@ -103,6 +114,9 @@ class Api:
             response = connection.getresponse()
             return response.status, response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise AskError(f"the API at {self._host}:{self._port} does not answer: {error}") from error
+            raise AskError(
+                f"the API at {self._host}:{self._port} does not answer ({error}): start `qudao up`, or give another "
+                "with --host and --port"
+            ) from error
         finally:
             connection.close()

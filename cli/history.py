@@ -11,11 +11,14 @@ import msgspec
 
 from cli.asking import Api
 from cli.columns import columns, shortened
+from cli.flags import flag
 from domain.errors import QudaoError
 from domain.identifiers import escape
 from infra.settings import Settings
 
-TEXT_PLACES = 44
+PUBLISHER_PLACES, DOCUMENT_PLACES, BECAME_PLACES = 16, 24, 60
+HEAD = ("event", "happened", "recorded", "claimed", "by", "type", "document", "")
+FLAGS = {name: f"--{flag(name)}" for name in ("known_at", "valid_at", "from", "to", "type", "status")}
 
 
 class HistoryError(QudaoError):
@@ -39,11 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Ask the running service, and print or keep what it says."""
-    named = ("known_at", "valid_at", "from", "to", "type", "status")
-    query = {name: value for name in named if (value := getattr(arguments, name)) is not None}
+    query = {name: value for name in FLAGS if (value := getattr(arguments, name)) is not None}
     file, format = arguments.html or arguments.ndjson, "html" if arguments.html else "ndjson"
     path = f"/dealers/{escape(arguments.dealer)}/history"
-    body = Api(settings.host, settings.port).body(path, **query, format=format)
+    body = Api(settings.host, settings.port, FLAGS).body(path, **query, format=format)
     if file is not None:
         try:
             file.write_bytes(body)
@@ -59,18 +61,30 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def lines_of(entries: Iterable[Mapping[str, Any]]) -> list[str]:
-    """A history for a terminal: its clocks, what it is, and what became of it."""
+    """A history for a terminal: its clocks, who published what, and what became of it.
+
+    When a publisher claims that it happened is told where it happened at another time; a column that says nothing is
+    left out.
+    """
     rows = [
         (
             str(entry["sequence"]),
-            *[(entry[clock] or "")[:19] for clock in ("effective", "recorded", "time")],
+            *[_instant(entry[clock]) for clock in ("effective", "recorded")],
+            _instant(entry["time"]) if entry["time"] != entry["effective"] else "",
+            shortened(", ".join(filter(None, (entry["source"], entry["actor"]))), PUBLISHER_PLACES),
             entry["type"],
-            shortened(f"{entry['kind']} {entry['document']}", TEXT_PLACES),
+            shortened(f"{entry['kind']} {entry['document']}", DOCUMENT_PLACES),
             _became(entry),
         )
         for entry in entries
     ]
-    return columns(("event", "happened", "recorded", "claimed", "type", "document", ""), rows, right=(0,))
+    shown = [n for n in range(len(HEAD)) if n == 0 or any(row[n] for row in rows)]
+    return columns([HEAD[n] for n in shown], [[row[n] for n in shown] for row in rows], right=(0,))
+
+
+def _instant(said: str | None) -> str:
+    """To the second, in UTC."""
+    return f"{said[:19]}Z" if said else ""
 
 
 def _became(entry: Mapping[str, Any]) -> str:
@@ -79,4 +93,4 @@ def _became(entry: Mapping[str, Any]) -> str:
     said += [f"corrects {', '.join(map(str, entry['corrects']))}"] if entry["corrects"] else []
     said += [f"corrected by {', '.join(map(str, entry['corrected_by']))}"] if entry["corrected_by"] else []
     said += [f"{one['field']}: {one['reason']}" for one in entry["reasons"][:1]]
-    return shortened("; ".join(said), 2 * TEXT_PLACES)
+    return shortened("; ".join(said), BECAME_PLACES)

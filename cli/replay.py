@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from api.fields import read_instant
+from api.query import read_known
+from cli.moments import MomentArgumentError, read_moment
 from cli.progress import Telling
 from domain.catalogue import Rejected
-from domain.errors import QudaoError
 from domain.event_types import CATALOGUE
 from domain.plans import PolicyPublished
 from domain.policies import unreadable
@@ -20,12 +21,6 @@ from infra.jetstream import connect
 from infra.materialising import Moment, materialise, sequence_at
 from infra.settings import Settings
 from projections.registry import PROJECTIONS
-
-
-class MomentArgumentError(QudaoError):
-    """The moment is not said so that it can be read."""
-
-    code = "moment"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,9 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Fold, and say how to ask; interrupted and asked again, it goes on where it was."""
-    valid_at = _instant("--valid-at", arguments.valid_at)
+    known_at = read_moment("--known-at", read_known, arguments.known_at)
+    valid_at = read_moment("--valid-at", read_instant, arguments.valid_at)
     policies = [read_policy(path) for path in arguments.policy]
-    moment = asyncio.run(_replay(settings, arguments.known_at, valid_at, policies, arguments.into))
+    moment = asyncio.run(_replay(settings, known_at, valid_at, policies, arguments.into))
     if arguments.json:
         print(msgspec.json.encode({"into": arguments.into, "moment": moment}).decode())
     else:
@@ -67,24 +63,16 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _instant(flag: str, said: str | None) -> datetime | None:
-    try:
-        return None if said is None else read_instant(said)
-    except ValueError as error:
-        raise MomentArgumentError(f"{flag} {error}") from None
-
-
 async def _replay(
     settings: Settings,
-    known_at: str | None,
+    known_at: int | datetime | None,
     valid_at: datetime | None,
     policies: list[PolicyPublished],
     into: str,
 ) -> Moment:
     client = await connect(settings.nats_url, "qudao replay")
     try:
-        known = int(known_at) if known_at and known_at.isdecimal() else _instant("--known-at", known_at)
-        sequence = await sequence_at(client, known)
+        sequence = await sequence_at(client, known_at, datetime.now(UTC))
         moment = Moment(sequence, valid_at, tuple(f"{one.policy} {one.version}" for one in policies))
         await materialise(client, into, CATALOGUE, PROJECTIONS, moment, policies, Telling())
         return moment

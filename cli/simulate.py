@@ -10,14 +10,27 @@ from typing import Any
 
 import msgspec
 
+from api.fields import read_instant
+from api.query import read_known
 from api.simulating import Compared, Simulated
 from cli.asking import Api
 from cli.columns import columns
+from cli.moments import read_moment
 from domain.errors import QudaoError
 from domain.numbers import text
 from infra.settings import Settings
 
 SHOWN_MAX = 40
+#: Fields of what is asked, and the flags they come from.
+FLAGS = {
+    "periods": "--period",
+    "dealers": "--dealer",
+    "without": "--without",
+    "policy": "--policy",
+    "card": "--card",
+    "known_at": "--known-at",
+    "valid_at": "--valid-at",
+}
 
 
 class CardError(QudaoError):
@@ -61,13 +74,13 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         "dealers": arguments.dealer,
         "without": arguments.without,
         "policy": arguments.policy,
-        "known_at": int(known) if (known := arguments.known_at or "").isdecimal() else known or None,
-        "valid_at": arguments.valid_at,
+        "known_at": read_moment("--known-at", read_known, arguments.known_at),
+        "valid_at": read_moment("--valid-at", read_instant, arguments.valid_at),
     }
     if arguments.card is not None:
         asked["card"] = read_card(arguments.card)
-    said = {name: value for name, value in asked.items() if value}
-    answer = Api(settings.host, settings.port).send("/assessments/simulate", msgspec.json.encode(said))
+    said = {name: value for name, value in asked.items() if value not in (None, [])}
+    answer = Api(settings.host, settings.port, FLAGS).send("/assessments/simulate", msgspec.json.encode(said))
     if arguments.json:
         print(answer.decode())
     else:

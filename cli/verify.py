@@ -50,10 +50,8 @@ async def _verify(settings: Settings, head: Head | None) -> Verified:
 
 
 def lines_of(found: Verified) -> list[str]:
-    """The verdict for a person."""
-    if found.findings:
-        return [f"wrong at {one.sequence:,}: {one.reason}" for one in found.findings]
-    return [
-        f"whole: {found.sequence:,} messages of store {found.store_id}, chain {found.chain}",
-        f"held to {'; '.join(found.checked) or 'nothing'}",
+    """The verdict for a person, and what it was come to by: a head with the key that signed it."""
+    said = [f"wrong at {one.sequence:,}: {one.reason}" for one in found.findings] or [
+        f"whole: {found.sequence:,} messages of store {found.store_id}, chain {found.chain}"
     ]
+    return [*said, f"held to {'; '.join(found.checked) or 'nothing'}"]

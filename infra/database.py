@@ -346,5 +346,5 @@ def in_memory() -> sa.Engine:
 
 
 def now_us() -> int:
-    """The projector's own clock; never part of a fold."""
+    """This machine's own clock; never part of a fold."""
     return int(datetime.now(UTC).timestamp() * 1_000_000)

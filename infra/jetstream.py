@@ -91,7 +91,7 @@ async def connect(url: str, name: str, *, patience_seconds: float = 5) -> Connec
         reason = failures[0] if failures else str(error) or "no answer"
         raise LogUnreachableError(
             f"no NATS server at {_without_password(url)} within {patience_seconds:g} s ({reason}): check the "
-            "address, and that the server runs"
+            "address, and that the server runs, as it does under `qudao up`"
         ) from error
     connected = True
     return client

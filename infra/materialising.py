@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
 from domain.calendar import business_day, from_microseconds, microseconds
-from domain.catalogue import Catalogue
+from domain.catalogue import Catalogue, Rejected
 from domain.errors import QudaoError
+from domain.gaps import Gap
+from domain.identifiers import digest
 from domain.plans import PolicyPublished
 from infra.connection import Connection
 from infra.database import Database
@@ -29,6 +31,9 @@ from projections.projection import Projection
 from projections.rows import TABLES
 
 Progress = Callable[[str, int, int], None]
+EMPTY = "the book has no event yet"
+#: So far may two machines' clocks differ before an instant of the one has not come for the other.
+CLOCKS_APART_MAX = timedelta(seconds=5)
 
 
 class MomentError(QudaoError):
@@ -64,10 +69,13 @@ async def materialise(
 ) -> None:
     """Fold the log into a database of its own; one that was interrupted goes on.
 
-    Raises MomentError where the database holds something else.
+    Raises MomentError where the database holds something else; and, before there is one, for an instant before
+    everything the book speaks of.
     """
     state = await stream_state(client)
     log, gaps = Log(state.store_id, state.created), await accepted_gaps(client)
+    if moment.valid_at is not None:
+        await _begun(client, catalogue, gaps, moment.known_at, moment.valid_at)
     database = Database(into)
     try:
         await asyncio.to_thread(_begin, database, moment)
@@ -84,6 +92,35 @@ async def materialise(
         database.close()
 
 
+async def _begun(
+    client: Connection, catalogue: Catalogue, gaps: Sequence[Gap], known: int, valid_at: datetime
+) -> None:
+    """Raise MomentError where no event that is accepted up to a sequence is true by an instant.
+
+    Reads no further than to the first that is: mostly that is the first of all.
+    """
+    first: datetime | None = None
+    taken = set[int]()
+    async with Reader(client, until=known, gaps=gaps) as reader:
+        async for batch in reader:
+            for message in batch:
+                try:
+                    event = catalogue.read(message.sequence, message.recorded, message.subject, message.body)
+                except Rejected:
+                    continue
+                identity = digest(event.event.source, event.event.id)
+                if identity in taken:
+                    continue  # a duplicate, or a conflict that claims to be earlier
+                if event.effective <= valid_at:
+                    return
+                taken.add(identity)
+                first = min(first or event.effective, event.effective)
+    if first is None:
+        raise MomentError(f"{EMPTY}: what was true at an instant it cannot say")
+    begins = from_microseconds(microseconds(first)).isoformat()
+    raise MomentError(f"the book speaks of nothing before {begins}: what was true before that it cannot say")
+
+
 async def _fold(client: Connection, engine: Engine, until: int, progress: Progress) -> None:
     if (after := engine.position.sequence) < until:
         async with Reader(client, after=after, until=until, gaps=engine.gaps) as reader:
@@ -96,29 +133,43 @@ async def _fold(client: Connection, engine: Engine, until: int, progress: Progre
             raise MomentError(f"{position.projection} cannot be folded: {position.error.splitlines()[0]}")
 
 
-async def sequence_at(client: Connection, known_at: int | datetime | None) -> int:
+async def sequence_at(client: Connection, known_at: int | datetime | None, now: datetime) -> int:
     """The last message that was there at an instant, or the one named, or the last there is.
 
-    Raises MomentError beyond what the log has.
+    Raises MomentError beyond what the log has, and for an instant that has not come yet.
     """
     state = await stream_state(client)
     if known_at is None:
         return state.last_sequence
+    if state.last_sequence == 0:
+        raise MomentError(f"{EMPTY}: what was known at a moment it cannot say")
     if isinstance(known_at, int):
         if not 1 <= known_at <= state.last_sequence:
             raise MomentError(
                 f"the log goes from sequence 1 to {state.last_sequence}: {known_at} is not there"
             )
         return known_at
-    wanted, low, high = microseconds(known_at) * 1000, 0, state.last_sequence
+    return await _taken_by(client, known_at, state.last_sequence, now)
+
+
+async def _taken_by(client: Connection, instant: datetime, last: int, now: datetime) -> int:
+    wanted, low, high = microseconds(instant), 0, last
+    before, after = 0, 0  # when the log took the messages on both sides of the instant, as far as it is known
     while low < high:
         middle = (low + high + 1) // 2
         message = await read_one(client, middle)
         if message is None:
             raise MomentError(f"the log has no message {middle}: `qudao verify` says more")
-        low, high = (middle, high) if message.recorded // 1000 * 1000 <= wanted else (low, middle - 1)
+        recorded = message.recorded // 1000
+        if recorded <= wanted:
+            low, before = middle, recorded
+        else:
+            high, after = middle - 1, recorded
     if low == 0:
-        raise MomentError("the book begins later: what was known before that it cannot say")
+        begins = from_microseconds(after).isoformat()
+        raise MomentError(f"the book begins at {begins}: what was known before that it cannot say")
+    if low == last and before < wanted and instant > now + CLOCKS_APART_MAX:
+        raise MomentError(f"{instant.isoformat()} has not come yet: what will be known then nobody can say")
     return low
 
 

@@ -70,7 +70,8 @@ async def verify(
         first = await _first_difference(client, database, catalogue, last)
         findings = [*([first] if first is not None else []), *findings]
     if head is not None and (hole is None or head.sequence < hole or head.store_id != state.store_id):
-        checked.append(f"a head signed {head.signed_at.isoformat()} at {head.sequence:,}")
+        signed = f"{head.signed_at.isoformat()} at {head.sequence:,} by {head.public_key}"
+        checked.append(f"a head signed {signed}")
         if reason := _against(head, links.get(head.sequence), state.store_id, last):
             findings.append(Finding(head.sequence, reason))
     if hole is not None:

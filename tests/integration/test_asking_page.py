@@ -10,12 +10,16 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from cli.demo import SEED
 from tests.lab.databases import Databases
-from tests.lab.events import body, log
 from tests.lab.site import fold, site
+from tests.lab.year import VIEWS, simulated
 
 PAGE = Path(__file__).parents[2] / "docs" / "asking.md"
 EXAMPLES = re.findall(r"^\| `(\w+)` \|.*\| `(/[^`]+)` \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+
+#: What the demo has nothing of.
+NONE = ("territory_overlaps",)
 
 pytestmark = pytest.mark.integration
 
@@ -23,7 +27,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture(scope="module")
 def client(databases: Databases) -> Iterator[TestClient[Litestar]]:
     path = databases.new()
-    fold(path, log([body("territory.defined.v1", territory="north", name="North")]))
+    fold(path, simulated(SEED, 3000))
     with site(path) as client:
         yield client
 
@@ -42,3 +46,17 @@ def test_an_example_of_the_page_is_answered(client: TestClient[Litestar], view: 
 
     assert address.startswith(f"/{view}?")
     assert answer.status_code == 200, answer.text
+    assert answer.json()["items"] or view in NONE, "the demo has none of these"
+
+
+def test_the_page_says_where_a_day_stands_for_none(client: TestClient[Litestar]) -> None:
+    """They are parts of keys, and what SQL compares with: no view may take to them unsaid."""
+    [told] = re.findall(r"^`to_day` is .*?\n\n", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    spoken = {
+        view
+        for view in VIEWS
+        if re.search('"(0001-01-01|9999-12-31)"', client.get(f"/{view}?limit=1000").text)
+    }
+
+    assert {"territory_holdings", "rep_assignments"} <= spoken
+    assert spoken <= set(re.findall(r"`(\w+)`", told)) - {"dealers"}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.ports import free_port
 from tests.lab.events import order
 from tests.lab.qudao import FREE_PORTS, Site, command, environment, eventually, qudao, runs, up
 
@@ -189,7 +190,22 @@ def test_a_server_that_is_not_there_is_said_in_a_line(tmp_path: Path) -> None:
 
     for one in ended:
         assert _one_line(one, 2).startswith(f"qudao: no NATS server at {nowhere} within 5 s")
-        assert _one_line(one, 2).endswith("check the address, and that the server runs")
+        assert _one_line(one, 2).endswith("that the server runs, as it does under `qudao up`")
+
+
+def test_what_looks_where_nothing_runs_is_told_what_to_start(tmp_path: Path) -> None:
+    data = tmp_path / "var"
+    with up(data) as running:
+        running.rows("orders", running.post("/events", order("SO-1", "D1"))[1]["sequence"])
+    port = str(free_port())
+    verified = qudao("verify", "--data", data, "--nats-port", port)
+    nothing = qudao("verify", "--data", tmp_path / "none")
+    asked = qudao("history", "D1", "--port", port)
+
+    assert "that the server runs, as it does under `qudao up`" in _one_line(verified, 2)
+    assert "start `qudao up`" in _one_line(nothing, 2)
+    assert "does not answer" in _one_line(asked, 2)
+    assert "start `qudao up`, or give another with --host and --port" in asked.stderr
 
 
 def test_a_database_that_is_not_there_is_said_in_a_line(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from cli.history import lines_of
 from tests.lab.databases import Databases, Where
 from tests.lab.events import HOUR, NOON, body, dispatched, log, moved, order, voided
 from tests.lab.qudao import qudao, up
@@ -210,6 +211,20 @@ def test_what_cannot_be_said_is_a_problem(asked: TestClient[Litestar], query: st
     assert asked.get(query).json()["type"] == f"/problems/{code}"
 
 
+@pytest.mark.parametrize("more", ["", "/explain"])
+def test_a_row_that_is_not_there_at_a_moment_is_told_with_the_moment(
+    asked: TestClient[Litestar], more: str
+) -> None:
+    past = asked.get(f"/orders/D1/O3{more}?known_at=5&valid_at=2026-03-02T12:00:00Z").json()
+    instant = asked.get(f"/orders/D1/O9{more}?known_at=2026-03-02T13:00:05Z&without=1").json()
+    now = asked.get(f"/orders/D1/O9{more}").json()
+
+    said = "orders has no row for dealer 'D1', order "
+    assert past["detail"] == f"{said}'O3' at known_at=5, valid_at=2026-03-02T12:00:00Z"
+    assert instant["detail"] == f"{said}'O9' at known_at=2026-03-02T13:00:05Z, without=1"
+    assert now["detail"] == f"{said}'O9'"
+
+
 def test_a_comparison_says_what_was_corrected_and_what_came_late(asked: TestClient[Litestar]) -> None:
     corrected = asked.get("/orders/D1/O1/diff?known_at=4&known_at=8").json()
     late = asked.get("/orders/D1/O3/diff?known_at=4&known_at=7").json()
@@ -281,6 +296,23 @@ def test_what_happened_after_the_first_moment_is_neither_late_nor_a_correction(b
     assert [(one["sequence"], one["why"]) for one in found["effects"]] == [(2, "new")]
 
 
+def test_a_history_for_a_terminal_says_who_published_what_and_when(asked: TestClient[Litestar]) -> None:
+    entries = asked.get("/dealers/D1/history").json()["items"]
+    amended = entries[4] | {"actor": "u-zhao", "effective": "2026-03-01T16:00:00Z"}
+
+    head, _, line = lines_of([amended])
+    plain, _, *lines = lines_of(entries[:3])
+
+    assert head.split() == ["event", "happened", "recorded", "claimed", "by", "type", "document"]
+    assert re.split(r" {2,}", line.strip()) == [
+        *("5", "2026-03-01T16:00:00Z", "2026-03-02T13:00:05Z", "2026-03-02T12:05:00Z"),
+        *("erp, u-zhao", "order.placed.v1", "order O1", "corrects 1"),
+    ]
+    assert "claimed" not in plain
+    assert [line[51:56] for line in lines] == ["erp  "] * 3
+    assert max(map(len, [head, line, plain, *lines])) < 150
+
+
 def test_a_history_is_kept_from_the_command_line(tmp_path: Path) -> None:
     with up(tmp_path / "data") as running:
         _, receipt = running.post("/events", order("O1", "D1"))
@@ -290,8 +322,13 @@ def test_a_history_is_kept_from_the_command_line(tmp_path: Path) -> None:
         printed = qudao("history", "D1", "--port", port)
         kept = qudao("history", "D1", "--port", port, "--html", tmp_path / "D1.html")
         none = qudao("history", "D9", "--port", port)
+        wrong = [qudao("history", "D1", "--port", port, "--known-at", said) for said in ("nonsense", "")]
+        beyond = qudao("history", "D1", "--port", port, "--known-at", "99")
 
     assert "order.placed.v1" in printed.stdout, printed.stderr
     assert kept.returncode == 0, kept.stderr
     assert (tmp_path / "D1.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert (none.returncode, "no event is of a dealer" in none.stderr) == (2, True)
+    for ended in wrong:
+        assert "; --known-at: must be an instant such as 2026-05-01T08:00:00Z, or a sequence" in ended.stderr
+    assert "refuses /dealers/D1/history: --known-at: the book goes from sequence 1 to 1\n" in beyond.stderr

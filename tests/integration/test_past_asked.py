@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import Random
 
@@ -20,6 +20,7 @@ from infra.documents import ROWS
 from infra.positions import INDEX
 from projections.registry import PROJECTIONS
 from tests.lab.databases import Databases
+from tests.lab.events import log, order
 from tests.lab.folding import RECORDED
 from tests.lab.year import opened_on, simulated
 
@@ -107,6 +108,44 @@ def test_before_the_book_begins_nothing_can_be_said_and_beyond_its_end_neither(y
         _asked(year.now, orders, ("dealer", year.dealers[0]), ("known_at", "2020-01-01T00:00:00Z"))
     with pytest.raises(Problem, match=f"from sequence 1 to {year.last}"):
         _asked(year.now, orders, ("dealer", year.dealers[0]), ("known_at", str(year.last + 1)))
+
+
+@pytest.mark.parametrize("clock", ["known_at", "valid_at"])
+def test_a_book_without_any_event_has_no_past_and_no_empty_one(files: Databases, clock: str) -> None:
+    empty = opened_on(files.new(), [])
+    asked = {"known_at": ("2026-03-02T00:00:00Z", "1"), "valid_at": ("2026-03-02T00:00:00Z",)}[clock]
+    for said in asked:
+        with pytest.raises(Problem, match="the book has no event yet") as refused:
+            _asked(empty, VIEWS["orders"], (clock, said))
+
+        document = refused.value.document
+        assert (document.type, document.errors[0].field) == ("/problems/cannot_be_answered", clock)
+    empty.close()
+
+
+def test_what_will_be_known_nobody_can_say(year: Year) -> None:
+    """But what will be true by an instant, by all that is known today, can be said."""
+    orders, dealer = VIEWS["orders"], ("dealer", year.dealers[1])
+    soon, later = [(datetime.now(UTC) + timedelta(seconds=seconds)).isoformat() for seconds in (2, 60)]
+
+    with pytest.raises(Problem, match="has not come yet: what will be known then nobody can say") as refused:
+        _asked(year.now, orders, dealer, ("known_at", later))
+
+    document = refused.value.document
+    assert (document.type, document.errors[0].field) == ("/problems/cannot_be_answered", "known_at")
+    assert _asked(year.now, orders, dealer, ("known_at", soon)) == _asked(year.now, orders, dealer)
+    assert _asked(year.now, orders, dealer, ("valid_at", "2999-01-01T00:00:00Z"))
+
+
+def test_an_instant_that_came_by_the_clock_of_the_log_has_come(files: Databases) -> None:
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    opened = opened_on(files.new(), log([order("O1"), order("O2")], start=ahead))
+    second = ahead.replace(microsecond=0) + timedelta(seconds=2)
+
+    asked = _asked(opened, VIEWS["orders"], ("known_at", second.isoformat()))
+
+    assert [row["order"] for row in asked] == ["O1", "O2"]
+    opened.close()
 
 
 @pytest.mark.parametrize("clock", ["known_at", "valid_at"])

@@ -28,8 +28,22 @@ pytestmark = [
 def tour() -> list[str]:
     """The shell blocks of the tour, in order."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    part = text.partition("\n## Ten minutes\n")[2].partition("\n## ")[0]
-    return re.findall(r"^```sh\n(.*?)^```", part, re.MULTILINE | re.DOTALL)
+    return shell(text.partition("\n## Ten minutes\n")[2].partition("\n## ")[0])
+
+
+def shell(text: str) -> list[str]:
+    """The shell blocks of a page."""
+    return re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def further() -> list[str]:
+    """What two pages say can be run on the same book, without what goes on until it is stopped."""
+    text = "".join(
+        (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("asking", "auditing")
+    )
+    blocks = [re.sub(r"^qudao up .*\n", "", block, flags=re.MULTILINE) for block in shell(text)]
+    inline = re.findall(r"`(/[^`\s]*D-7[^`\s]*)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    return [*blocks, *(f"curl -s '{ADDRESS}{path}'" for path in inline if "…" not in path)]
 
 
 def environment(**settings: object) -> dict[str, str]:
@@ -60,8 +74,7 @@ def test_the_tour_of_the_readme_shows_what_it_says(tmp_path: Path, started: dict
     port, nats_port = (started[name].rpartition(":")[2] for name in ("url", "nats"))
     wanted = environment(data=tmp_path / "var", port=port, nats_port=nats_port)
 
-    said = []
-    for block in tour():
+    def run(block: str) -> str:
         done = subprocess.run(
             ["sh", "-e", "-c", block.replace(ADDRESS, started["url"])],
             cwd=tmp_path,
@@ -70,9 +83,10 @@ def test_the_tour_of_the_readme_shows_what_it_says(tmp_path: Path, started: dict
             text=True,
             timeout=SECONDS,
         )
-        assert done.returncode == 0, done.stderr
-        said.append(done.stdout)
-    first, several, asked, changed, imported, operated = said
+        assert done.returncode == 0, block + done.stderr
+        return done.stdout
+
+    first, several, asked, changed, imported, operated = map(run, tour())
 
     assert json.loads(first) == {
         "status": "accepted",
@@ -113,3 +127,11 @@ def test_the_tour_of_the_readme_shows_what_it_says(tmp_path: Path, started: dict
     assert "all is well" in operated
     assert "equal: " in operated
     assert "stock is rebuilt and serves" in operated
+
+    # What the pages beyond it say can be asked of the same book can be.
+    more = {block: run(block) for block in further()}
+    assert len(more) > 10
+    for block, answered in more.items():
+        assert "/problems/" not in answered, block + answered
+        assert '"items":[]' not in answered, block
+    assert "order SO-1" in "".join(more.values())

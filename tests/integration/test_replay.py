@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -15,7 +17,10 @@ import pytest
 from msgspec import Struct
 
 from cli.simulation import events
+from infra.append import Appender, Outgoing, message_id
+from infra.jetstream import connect
 from tests.integration.test_past_asked import VIEWS
+from tests.lab.events import order
 from tests.lab.qudao import FREE_PORTS, Site, answer, command, environment, qudao, up
 
 EVENTS = 700
@@ -198,14 +203,53 @@ def test_what_is_killed_half_way_goes_on_and_another_moment_is_refused(made: Mad
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        (("--known-at", "2001-01-01T00:00:00Z"), "begins later"),
+        (("--known-at", "2001-01-01T00:00:00Z"), "the book begins at 2"),
+        (("--known-at", "2999-01-01T00:00:00Z"), "2999-01-01T00:00:00+00:00 has not come yet"),
         (("--known-at", "999999"), "goes from sequence 1"),
+        (("--valid-at", "1999-01-01T00:00:00Z"), "the book speaks of nothing before 202"),
         (("--known-at", "soon"), "--known-at must be an instant"),
         (("--policy", "/nowhere.json"), "cannot be read"),
     ],
 )
 def test_a_moment_that_cannot_be_made_is_told_why(made: Made, said: tuple[str, str], reason: str) -> None:
-    ended = replay(made.live, *said, "--into", f"sqlite:///{made.folder / 'never.db'}")
+    into = made.folder / "never.db"
+    ended = replay(made.live, *said, "--into", f"sqlite:///{into}")
 
     assert ended.returncode == 2
     assert reason in ended.stderr
+    assert not into.exists()
+
+
+async def _publish(url: str, bodies: list[bytes]) -> None:
+    client = await connect(url, "test")
+    sent = [Outgoing("channel.orders.D1", body, message_id("erp", "", body)) for body in bodies]
+    await Appender(client).append(sent)
+    await client.close()
+
+
+def test_the_first_instant_of_which_the_book_speaks_is_not_before_it(tmp_path: Path) -> None:
+    """What is not accepted says nothing: neither a contradiction that claims to be earlier, nor what cannot be read."""
+    early, late = "2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"
+    first, second = [order("O1", id="o1", time=datetime.fromisoformat(time)) for time in (late, early)]
+    with up(tmp_path / "var") as live:
+        asyncio.run(_publish(live.nats, [b"{}", first, second]))
+        before = replay(live, "--valid-at", early, "--into", f"sqlite:///{tmp_path / 'past.db'}")
+        on_it = replay(live, "--valid-at", late, "--into", f"sqlite:///{tmp_path / 'past.db'}")
+        status, asked = live.get(f"/orders?valid_at={early}&min_sequence=3&wait=20")
+
+    said = (
+        "the book speaks of nothing before 2026-03-02T00:00:00+00:00: what was true before that it cannot say"
+    )
+    assert (before.returncode, on_it.returncode, status) == (2, 0, 400)
+    assert said in before.stderr
+    assert asked["detail"] == said
+
+
+def test_an_empty_book_has_no_moment_to_be_made_of(tmp_path: Path) -> None:
+    with up(tmp_path / "var") as live:
+        for clock in ("--known-at", "--valid-at"):
+            into = tmp_path / "past.db"
+            ended = replay(live, clock, "2026-03-02T00:00:00Z", "--into", f"sqlite:///{into}")
+
+            assert (ended.returncode, into.exists()) == (2, False)
+            assert "the book has no event yet" in ended.stderr

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.lab.databases import Databases
 from tests.lab.events import body
 from tests.lab.events import log as told
 from tests.lab.folding import RECORDED
+from tests.lab.qudao import qudao, up
 from tests.lab.site import fold, site
 from tests.lab.year import simulated
 
@@ -265,3 +267,23 @@ def test_views_that_are_not_folded_have_no_without(year: Asked) -> None:
 
     assert response.status_code == 400
     assert set(VIEWS["events"].fields)
+
+
+@pytest.mark.parametrize("flag", ["--known-at", "--valid-at"])
+def test_a_moment_that_the_command_line_cannot_read_is_refused_and_not_left_out(flag: str) -> None:
+    for moment in ("nonsense", ""):
+        ended = qudao("simulate", "--period", "2025-Q1", "--policy", "x", flag, moment)
+
+        assert (ended.returncode, f"{flag} must be an instant such as" in ended.stderr) == (2, True)
+
+
+def test_a_sequence_before_the_first_is_refused_and_not_left_out(tmp_path: Path) -> None:
+    with up(tmp_path / "var") as running:
+        running.rows(
+            "orders",
+            running.post("/events", body("order.cancelled.v1", order="O1", dealer="D1"))[1]["sequence"],
+        )
+        port = running.url.rpartition(":")[2]
+        ended = qudao("simulate", "--port", port, "--period", "2025-Q1", "--policy", "x", "--known-at", "0")
+
+    assert (ended.returncode, "--known-at: the book goes from sequence 1 to 1" in ended.stderr) == (2, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 
 from cli.simulation import events
 from cli.simulation.publishing import publish
+from cli.verify import lines_of
 from domain.event_types import CATALOGUE
 from infra.append import Appender
 from infra.database import Database
@@ -205,7 +207,9 @@ def test_a_bit_flipped_in_the_store_is_found(tmp_path: Path) -> None:
     assert found.findings
     assert held.findings[0].sequence == 1  # before the hole, and told beside it
     assert held.findings[1:] == found.findings
-    assert held.checked == (f"a head signed {other.signed_at.isoformat()} at 1",)
+    assert held.checked == (f"a head signed {other.signed_at.isoformat()} at 1 by {other.public_key}",)
+    assert lines_of(held)[0].startswith("wrong at 1: ")
+    assert lines_of(held)[-1] == f"held to {held.checked[0]}"
 
 
 def test_the_commands_say_it_in_a_line(tmp_path: Path) -> None:
@@ -221,7 +225,7 @@ def test_the_commands_say_it_in_a_line(tmp_path: Path) -> None:
     assert head.returncode == 0, head.stderr
     assert whole.returncode == 0, whole.stdout + whole.stderr
     assert whole.stdout.startswith("whole: ")
-    assert "a head signed" in whole.stdout
+    assert f"by {json.loads(head.stdout)['public_key']}\n" in whole.stdout
     assert answer(said)["findings"] == []
 
 
