@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, time
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
@@ -26,7 +26,7 @@ from api.query import Query
 from api.reading import Opened, reached
 from api.stage0 import EVENTS, accepted_by
 from api.views import Reader, View
-from domain.calendar import EPOCH, Instant, microseconds
+from domain.calendar import EPOCH, Instant
 from domain.cards import Card, nonsense
 from domain.identifiers import Id
 from domain.numbers import ZERO, plain
@@ -41,7 +41,6 @@ TRIED = "tried"  # the name of a card that is sent along
 CARDS_MAX = 10_000
 SIMULATE = "/assessments/simulate"
 INVALID = "invalid_simulation"
-DAY_US = 86_400_000_000  # no offset from UTC is more
 
 
 class Simulation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -129,7 +128,7 @@ def simulate(opened: Opened, view: View, asked: Simulation, at: datetime) -> Sim
         with opened.asked(view, msgspec.structs.replace(query, without=asked.without)) as there:
             tried = list(_filled(there, view, query, periods, at, asked))
     with opened.reader() as reader:
-        if wrong := list(_nowhere(reader, asked, periods, found, known)):
+        if wrong := list(_nobodies(reader, asked, found, known)):
             raise _invalid(wrong)
     # One card is tried beside all that rule; where none is, each is held to itself.
     itself = asked.card is None and asked.policy is None
@@ -159,23 +158,15 @@ def _periods(asked: Simulation) -> list[Period]:
     return [period for period in found if period is not None]
 
 
-def _nowhere(
-    reader: Reader, asked: Simulation, periods: Sequence[Period], found: Sequence[Assessment], known: int
+def _nobodies(
+    reader: Reader, asked: Simulation, found: Sequence[Assessment], known: int
 ) -> Iterator[tuple[str, str]]:
-    """The dealers and periods that are named, have no card, and of which the book says nothing."""
-    column, first = EVENTS.c, sa.select(EVENTS.c.sequence).where(accepted_by(known)).limit(1)
-    dealers, there = {row.dealer for row in found}, {row.period for row in found}
+    """The dealers that are named, have no card, and of which the book says nothing."""
+    dealers, first = {row.dealer for row in found}, sa.select(EVENTS.c.sequence).where(accepted_by(known))
     for number, dealer in enumerate(asked.dealers):
-        own = first.where(column.dealer == dealer)
+        own = first.where(EVENTS.c.dealer == dealer).limit(1)
         if dealer not in dealers and reader.connection.execute(own).first() is None:
             yield f"dealers[{number}]", f"the book knows of no dealer {dealer!r}: no event is of it"
-    for number, period in enumerate(periods):
-        begin, end = [
-            microseconds(datetime.combine(day, time(), UTC)) for day in (period.from_day, period.to_day)
-        ]
-        within = first.where(column.effective > begin - DAY_US, column.effective < end + DAY_US)
-        if period.name not in there and reader.connection.execute(within).first() is None:
-            yield f"periods[{number}]", f"the book says nothing of {period.name}: there is no card to compare"
 
 
 def _invalid(wrong: Sequence[tuple[str, str]]) -> Problem:
