@@ -17,7 +17,7 @@ demo: setup
 	$(BIN)/qudao demo --once
 
 test: setup check
-	$(BIN)/pytest -n 3 --dist loadfile  # three on two cores: a test of a killed server mostly waits
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder  # three on two cores: a test of a killed server waits
 
 check: setup
 	$(BIN)/ruff check .

@@ -15,7 +15,7 @@ from api.bearing import Folded, bearing
 from api.concerning import Concern, Concerning, concerning
 from api.corrections import Corrections, corrections
 from api.differences import Difference, changes_of
-from api.fields import field_of
+from api.fields import field_of, read_instant
 from api.past import Replaying, begun, known_sequence
 from api.problems import FieldProblem
 from api.query import Query
@@ -45,11 +45,12 @@ class Changed(Struct, frozen=True):
 class HistoryEntry(Struct, frozen=True, kw_only=True):
     """One message of a dealer's history.
 
-    Its clocks: `effective` is when it happened, `recorded` when the log took it, `time` what its publisher claims.
-    `concern` says why it is here: the dealer's own, of nobody and with the dealer in its scope, or of another dealer
-    and naming this one or a place of its. `of` is the sequence of the first holder of its identity, where it is a
-    duplicate or a conflict. `changed` is null where more events bear on the dealer than are folded for one answer;
-    `event` is null where a message cannot be read, and in a service that has no log, where it was not taken.
+    Its clocks: `effective` is when it happened, `recorded` when the log took it; its publisher claims that it happened
+    at `time`, and that it was recorded there at `recordedtime`. `concern` says why it is here: the dealer's own, of
+    nobody and with the dealer in its scope, or of another dealer and naming this one or a place of its. `of` is the
+    sequence of the first holder of its identity, where it is a duplicate or a conflict. `changed` is null where more
+    events bear on the dealer than are folded for one answer; `event` is null where a message cannot be read, and in a
+    service that has no log, where it was not taken.
     """
 
     sequence: int
@@ -58,6 +59,7 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
     effective: datetime | None
     recorded: datetime | None
     time: datetime | None
+    recordedtime: datetime | None
     source: str
     id: str
     actor: str | None
@@ -91,6 +93,7 @@ class _Said(Struct):
     """What an entry shows of an event as it was sent."""
 
     type: Any = None
+    recordedtime: Any = None
     actor: Any = None
     data: Any = None
 
@@ -175,6 +178,7 @@ def _entry(
     entry = HistoryEntry(
         **{name: getattr(row, name) for name in names},
         concern=concerned.why(row.dealer, row.sequence),
+        recordedtime=None,
         actor=None,
         corrects=tuple(links.corrects.get(row.sequence, ())),
         corrected_by=tuple(links.corrected_by.get(row.sequence, ())),
@@ -197,10 +201,19 @@ def with_event(entry: HistoryEntry, body: bytes) -> HistoryEntry:
     return msgspec.structs.replace(
         entry,
         type=entry.type or (said.type if isinstance(said.type, str) else ""),
+        recordedtime=_instant(said.recordedtime),
         actor=said.actor if isinstance(said.actor, str) else None,
         attachments=tuple(one for one in files if isinstance(one, dict)) if isinstance(files, list) else (),
         event=event,
     )
+
+
+def _instant(said: Any) -> datetime | None:
+    """An instant that a message states; None where it is none."""
+    try:
+        return read_instant(said) if isinstance(said, str) else None
+    except ValueError:
+        return None
 
 
 def _reasons(reader: Reader, sequences: Sequence[int]) -> dict[int, tuple[FieldProblem, ...]]:

@@ -74,7 +74,9 @@ def _line(entry: HistoryEntry, here: Container[int]) -> str:
     )
     cells = (
         _event(entry),
-        *[_instant(moment) for moment in (entry.effective, entry.recorded, entry.time)],
+        *[_instant(moment) for moment in (entry.effective, entry.recorded)],
+        _instant(entry.time)
+        + (f"<div>recorded {told}</div>" if (told := _instant(entry.recordedtime)) else ""),
         f"{escape(entry.type)}<div>{escape(f'{entry.kind} {entry.document}')}</div>{about}{files}",
         f"{escape(entry.source)}#{escape(entry.id)}<div>{escape(entry.actor or '')}</div>",
         "<br>".join(links),

@@ -17,7 +17,7 @@ from domain.identifiers import escape
 from infra.settings import Settings
 
 PUBLISHER_PLACES, DOCUMENT_PLACES, BECAME_PLACES = 16, 24, 60
-HEAD = ("event", "happened", "recorded", "claimed", "by", "type", "document", "")
+HEAD = ("event", "happened", "recorded", "claimed", "recorded there", "by", "type", "document", "")
 FLAGS = {name: f"--{flag(name)}" for name in ("known_at", "valid_at", "from", "to", "type", "status")}
 
 
@@ -63,14 +63,15 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
 def lines_of(entries: Iterable[Mapping[str, Any]]) -> list[str]:
     """A history for a terminal: its clocks, who published what, and what became of it.
 
-    When a publisher claims that it happened is told where it happened at another time; a column that says nothing is
-    left out.
+    When a publisher claims that it happened is told where it happened at another time, and when it was recorded there
+    where it says so; a column that says nothing is left out.
     """
     rows = [
         (
             str(entry["sequence"]),
             *[_instant(entry[clock]) for clock in ("effective", "recorded")],
             _instant(entry["time"]) if entry["time"] != entry["effective"] else "",
+            _instant(entry["recordedtime"]),
             shortened(", ".join(filter(None, (entry["source"], entry["actor"]))), PUBLISHER_PLACES),
             entry["type"],
             shortened(f"{entry['kind']} {entry['document']}", DOCUMENT_PLACES),

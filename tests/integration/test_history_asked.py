@@ -241,7 +241,10 @@ def test_a_comparison_says_what_was_corrected_and_what_came_late(asked: TestClie
 def test_what_is_issued_anew_corrects_what_it_replaces(built: Where) -> None:
     """Withdrawn and issued anew: a history has all three, and a comparison does not call the new one late."""
     placed = order("O1", "D1", ("COLA", 5), source="erp#1", id="o1", time=NOON - HOUR)
-    anew = json.loads(order("O1", "D1", ("COLA", 7), id="o2", time=NOON - HOUR)) | {"replaces": "erp#1#o1"}
+    anew = json.loads(order("O1", "D1", ("COLA", 7), id="o2", time=NOON - HOUR)) | {
+        "replaces": "erp#1#o1",
+        "recordedtime": "2026-03-02T21:00:00+08:00",
+    }
     other = json.loads(order("O2", "D1", ("COLA", 7), id="o3")) | {"replaces": "erp#none"}
     fold(
         built,
@@ -266,6 +269,7 @@ def test_what_is_issued_anew_corrects_what_it_replaces(built: Where) -> None:
         ([], []),
     ]
     assert [(one["sequence"], one["why"]) for one in effects] == [(2, "correction"), (3, "correction")]
+    assert [one["recordedtime"] for one in items] == [None, None, "2026-03-02T13:00:00Z", None]
 
 
 def test_a_history_says_what_it_changed_in_a_target_of_the_dealer(built: Where) -> None:
