@@ -11,12 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from cli.opening import look_into_database
 from cli.stopping import until_stopped
 from cli.supervisor import Health, Supervisor
-from domain.event_types import CATALOGUE
 from infra.settings import Settings
-from projections.registry import PROJECTIONS
 
 log = logging.getLogger("qudao.up")
 
@@ -50,8 +47,11 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def _read_only(settings: Settings, *, as_json: bool) -> int:
     """Serve a database in this process, without a log."""
-    from api.app import create_app  # slow to import, and nobody else here needs it
+    from api.app import create_app  # slow to import, all of these, and nobody else here needs them
     from api.server import listen, server_of
+    from cli.opening import look_into_database
+    from domain.event_types import CATALOGUE
+    from projections.registry import PROJECTIONS
 
     look_into_database(settings).close()
     bound = listen(settings.host, settings.port)

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from domain.envelope import Envelope, Payload, Recorded, shallow
-from domain.flaws import Reason, flaws, id_flaws, ids_are_sound
+from domain.flaws import Reason, flaws, id_flaws, ids_are_sound, nul_flaws
 from domain.identifiers import NO_DEALER, escape, unescape
 
 BODY_BYTES_MAX = 250_000  # the stream takes 256 KiB with headers
@@ -117,6 +117,14 @@ class Upcaster(Struct, frozen=True):
     change: Callable[[dict[str, Any]], dict[str, Any]]
 
 
+def _refuse_other_than_utf8(body: bytes) -> None:
+    """Members that nobody knows are passed over when a body is decoded, whatever bytes they have; texts are kept."""
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise Rejected("invalid", [Reason("(body)", f"is not UTF-8: {error}")]) from None
+
+
 class Catalogue:
     """Reads bytes of the log. Made once, after all types are entered; a broken upcaster chain stops it."""
 
@@ -216,8 +224,10 @@ class Catalogue:
     def _check(
         self, entry: EventType, event: Envelope, family: str, dealer: str, body: bytes, as_sent: bool
     ) -> None:
+        if not body.isascii():
+            _refuse_other_than_utf8(body)
         data = event.data
-        reasons = []
+        reasons = [*nul_flaws(event)] if b"\\u0000" in body else []
         if len(body) > BODY_BYTES_MAX:
             reasons.append(Reason("(body)", f"is {len(body)} bytes; at most {BODY_BYTES_MAX} are taken"))
         if family not in entry.families:

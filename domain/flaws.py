@@ -130,6 +130,25 @@ def _id_flaws_in(found: Any, is_id: bool, path: str) -> Iterator[Reason]:
         yield Reason(path, reason)
 
 
+def nul_flaws(event: Struct) -> Iterator[Reason]:
+    """Find every text in an event that has a NUL, which PostgreSQL has no text for; free members (`x`) may."""
+    level: list[tuple[str, Any]] = [("", event)]
+    for path, value in level:  # not by calls: bodies of policies may be deep
+        if isinstance(value, str):
+            if "\x00" in value:
+                yield Reason(path, "must not contain NUL")
+        elif isinstance(value, tuple | list):
+            level += [(f"{path}[{number}]", item) for number, item in enumerate(value)]
+        elif isinstance(value, dict):
+            level += [(path, name) for name in value]
+            level += [(f"{path}.{name}", item) for name, item in value.items()]
+        elif isinstance(value, Struct):
+            members = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
+            level += [
+                (f"{path}.{wire}".lstrip("."), getattr(value, name)) for name, wire in members if wire != "x"
+            ]
+
+
 @functools.cache
 def _members(struct: type[Struct]) -> tuple[tuple[str, str, bool], ...]:
     """Attribute, wire name and whether it holds ids, of the fields that ids can be in.

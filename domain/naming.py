@@ -21,6 +21,7 @@ from msgspec.inspect import (
 )
 
 from domain.envelope import Envelope
+from domain.identifiers import ID_BYTES_MAX
 
 OTHER, REP, TERRITORY, PROMOTION = "", "rep", "territory", "promotion"
 REPLACED, SUPERSEDED = (
@@ -44,7 +45,7 @@ Named = tuple[str, str]  # what it is, its id
 def names(event: Envelope) -> set[Named]:
     """What an event replaces, and the texts its data has under these members, however deep.
 
-    Free members (`x`) name nothing.
+    Free members (`x`) name nothing, and no text that is too long for an id does.
     """
     found: set[Named] = {(REPLACED, event.replaces)} if event.replaces is not None else set()
     level: list[Any] = [event.data]
@@ -68,10 +69,8 @@ def names(event: Envelope) -> set[Named]:
 
 
 def _add(what: str, value: Any, found: set[Named]) -> None:
-    if type(value) is str:
-        found.add((what, value))
-    elif isinstance(value, tuple | list):
-        found.update([(what, one) for one in value if type(one) is str])
+    texts = value if isinstance(value, tuple | list) else (value,)
+    found.update([(what, one) for one in texts if type(one) is str and len(one.encode()) <= ID_BYTES_MAX])
 
 
 @cache

@@ -103,11 +103,23 @@ def cut(body: bytes, rng: Random) -> bytes:
     return body[: rng.randrange(1, len(body))]
 
 
+def with_nul(body: bytes, rng: Random) -> bytes:
+    """The event with a NUL in one of its texts."""
+    raw = json.loads(body)
+    known = {name: held for name, held in raw["data"].items() if not name.startswith("x")}
+    texts = [(holder, name) for holder, name in places(known) if type(holder[name]) is str]
+    holder, name = rng.choice(texts)
+    holder[name] += "\x00"
+    return json.dumps(raw | {"data": known}).encode()
+
+
 def broken(body: bytes, rng: Random) -> bytes:
     """What is no JSON object in UTF-8, or far too large or too deep a one."""
     ways: tuple[Callable[[], bytes], ...] = (
         lambda: cut(body, rng),
         lambda: body.replace(b'"id"', b'"i\xff"', 1),
+        lambda: body[:-1] + b', "zz": "\xff"}',
+        lambda: with_nul(body, rng),
         lambda: b"\x00" + body,
         lambda: b"[" + body + b"]",
         lambda: body.replace(b'"data":', b'"deep": ' + b"[" * 20_000 + b', "data":', 1),

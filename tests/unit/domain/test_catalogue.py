@@ -276,6 +276,33 @@ def test_an_id_is_judged_alike_however_its_bytes_are_written(text: str, times: i
     assert isinstance(read(body), Recorded) is fits
 
 
+def test_no_text_has_a_nul_but_in_free_members_and_in_those_that_nobody_knows() -> None:
+    place = {"id": "P", "name": "a\x00b"}
+    raw = changed("order.placed.v1", ship_to=place, x={"kept": "a\x00b"}) | {
+        "replaces": "erp\x00#1",
+        "zz": "\x00",
+    }
+
+    assert {(one.field, one.reason) for one in reasons(msgspec.json.encode(raw))} == {
+        ("data.ship_to.name", "must not contain NUL"),
+        ("replaces", "must not contain NUL"),
+    }
+    free = msgspec.json.encode(changed("order.placed.v1", x={"a\x00": "\x00"}))
+    assert isinstance(read(free), Recorded)
+
+
+def test_a_body_is_utf8_to_the_last_byte() -> None:
+    """Members that nobody knows are passed over by the decoder; the body is kept as a text, and told again."""
+    body = msgspec.json.encode(changed("order.placed.v1"))
+
+    for odd in (b',"zz":"\xff"}', b',"\xff":1}', b',"zz":["\xed\xa0\x80"]}'):
+        broken = read(body[:-1] + odd)
+
+        assert isinstance(broken, Rejected)
+        assert [one.field for one in broken.reasons] == ["(body)"]
+    assert isinstance(read(body[:-1] + ',"zz":"渠"}'.encode()), Recorded)
+
+
 def test_unknown_members_are_named_where_they_stand_and_free_ones_are_not() -> None:
     raw = changed("order.placed.v1", x={"anything": 1}, delaer="D-1")
     raw["traceparent"] = "00-1"

@@ -45,3 +45,14 @@ def test_names_are_found_as_in_the_json(path: Path) -> None:
     found -= {("", "full"), ("", "listed")}  # the scope of a count
 
     assert names(event) == found
+
+
+def test_a_text_too_long_for_an_id_names_nothing() -> None:
+    """An index row of PostgreSQL has no room for it."""
+    raw = msgspec.json.decode((EXAMPLES[0].parent / "policy.published.v1.json").read_bytes())
+    raw["data"]["body"] = {"dealer": "x" * 128, "dealers": ["渠" * 43, "y"], "rep": "z" * 129}
+
+    named = names(CATALOGUE.parse(msgspec.json.encode(raw)))
+
+    assert {("", "x" * 128), ("", "y")} <= named
+    assert not {text for _, text in named} & {"渠" * 43, "z" * 129}
