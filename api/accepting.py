@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 JSON, CSV, HTML, NDJSON = "application/json", "text/csv", "text/html", "application/x-ndjson"
+PROBLEM = "application/problem+json"
 
 
 def quality(accept: str | None, media_type: str) -> float:
@@ -20,8 +21,8 @@ def quality(accept: str | None, media_type: str) -> float:
 
 
 def prefers_html(accept: str | None) -> bool:
-    """Whether a browser asks: HTML is wanted, and more than JSON is."""
-    return quality(accept, HTML) > quality(accept, JSON)
+    """Whether a browser asks: HTML is wanted, and more than JSON and problems are."""
+    return quality(accept, HTML) > max(quality(accept, JSON), quality(accept, PROBLEM))
 
 
 def _number(said: str) -> float:

@@ -14,7 +14,7 @@ from litestar.datastructures import Headers
 from api import pages, sheets
 from api.accepting import CSV, HTML, JSON, NDJSON, quality
 from api.fields import Shown, instant_text
-from api.leading import leads_of_row, leads_of_sums, ways_on
+from api.leading import Leads, leads_of_sums
 from api.problems import Problem
 from api.query import parameters
 from api.reading import Page, shown
@@ -81,9 +81,9 @@ def answer_row(view: View, page: Page, format: str, query: bytes, headers: Heade
         title = " · ".join(view.key_texts(key))
         current = f"<p>as of sequence {page.sequence}, {instant_text(page.at)}</p>"
         about = f"<h1>{escape(title)}</h1>{_about(view)}{current}"
-        leads = leads_of_row(view, row, key, query, opens=opens, alone=True)
-        ways = ways_on(view, row, key, query, opens=opens)
-        body = pages.page(title, about + pages.record(page.fields, row, leads) + ways)
+        leads = Leads(view, query, opens=opens)
+        record = pages.record(page.fields, row, leads.of_row(row, key, alone=True))
+        body = pages.page(title, about + record + leads.ways_on(row, key))
     else:
         [row_json] = rows_json(page.fields, page.rows)
         body = row_json.encode()
@@ -129,8 +129,8 @@ def _leads(
         return leads_of_sums(view, rows, names[: names.index("count")], query)
     places = [names.index(name) for name in view.key]
     keys = [[row[place] for place in places] for row in page.rows]
-    opens = view.explained and page.opens
-    return [leads_of_row(view, row, key, query, opens=opens) for row, key in zip(rows, keys, strict=True)]
+    leads = Leads(view, query, opens=view.explained and page.opens)
+    return [leads.of_row(row, key) for row, key in zip(rows, keys, strict=True)]
 
 
 def _following(query: bytes, cursor: str | None) -> str:

@@ -77,8 +77,12 @@ def _handlers(view: View, opened: Opened, freshness: Freshness) -> list[HTTPRout
         query = opened.meant(read_query(view, parameters(raw)))
         format = chosen(request.headers.get("accept"), query.format)
         await freshness.wait(view, query)
-        page = await asyncio.to_thread(read_page, opened, view, query, now())
-        return answer_page(view, page, format, request.url.path, raw, request.headers)
+
+        def answered() -> Response[bytes]:
+            page = read_page(opened, view, query, now())
+            return answer_page(view, page, format, request.url.path, raw, request.headers)
+
+        return await asyncio.to_thread(answered)
 
     segments = "/".join(f"{{key_{number}:str}}" for number, _ in enumerate(view.key))
 
@@ -100,10 +104,13 @@ def _handlers(view: View, opened: Opened, freshness: Freshness) -> list[HTTPRout
         query = opened.meant(read_query(view, parameters(raw), one_row=True))
         format = chosen(request.headers.get("accept"), query.format, (JSON, HTML))
         await freshness.wait(view, query)
-        found = await asyncio.to_thread(explain, opened, view, key, query, now())
-        if found is None:
-            raise no_such_row(view, key, query)
-        return answer_why(view, found, format, raw, request.headers)
+
+        def answered() -> Response[bytes]:
+            if (found := explain(opened, view, key, query, now())) is None:
+                raise no_such_row(view, key, query)
+            return answer_why(view, found, format, raw, request.headers)
+
+        return await asyncio.to_thread(answered)
 
     @get(f"/{view.name}/{segments}/diff", name=f"{view.name} compared")
     async def ask_diff(request: AnyRequest) -> Response[bytes]:
@@ -114,10 +121,13 @@ def _handlers(view: View, opened: Opened, freshness: Freshness) -> list[HTTPRout
         query = msgspec.structs.replace(query, known_at=until)
         format = chosen(request.headers.get("accept"), query.format, (JSON, HTML))
         await freshness.wait(view, query)
-        found = await asyncio.to_thread(diff, opened, view, key, query, since, now())
-        if found is None:
-            raise no_such_row(view, key, query)
-        return answer_diff(view, found, format, raw, request.headers)
+
+        def answered() -> Response[bytes]:
+            if (found := diff(opened, view, key, query, since, now())) is None:
+                raise no_such_row(view, key, query)
+            return answer_diff(view, found, format, raw, request.headers)
+
+        return await asyncio.to_thread(answered)
 
     if view.name == "events":
         return [ask]

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from api.past import Replaying, recorded_events
-from api.stage0 import EVENT_NAMES, EVENTS, accepted_by, kept
+from api.stage0 import EVENT_NAMES, EVENTS, accepted_by, among, kept
 from api.views import Reader
 from domain.assessment import AssessmentPublished
 from domain.corrections import EventVoided
@@ -81,8 +81,10 @@ def _named(reader: Reader, events: Sequence[Event], known: int) -> Iterator[tupl
     """Those whose correction names what it corrects: an event that it replaces, a document that it supersedes."""
     replaced = {e.sequence: [digest(*name) for name in _names(e.event.replaces or "")] for e in events}
     holders = kept(reader, "identities", {one for names in replaced.values() for one in names}, "sequence")
-    for sequence, names in replaced.items():
-        yield from ((sequence, n) for one in names for (n,) in [holders.get(one, (0,))] if 0 < n <= known)
+    about = _about(reader, {n for (n,) in holders.values() if 0 < n <= known})
+    for event in events:
+        found = [holders[one][0] for one in replaced[event.sequence] if one in holders]
+        yield from ((event.sequence, n) for n in found if n in about and _may(_of(event), about[n]))
     superseding = [(e.sequence, *document_key(e), old) for e in events if (old := _superseded(e)) is not None]
     older = {one: digest(kind, dealer, old) for one, kind, dealer, _, old in superseding}
     documents = kept(reader, "documents", set(older.values()), "statements")
@@ -90,20 +92,40 @@ def _named(reader: Reader, events: Sequence[Event], known: int) -> Iterator[tupl
         for (held,) in [documents[where]] if where in documents else []:
             yield from ((sequence, one[0]) for one in held if one[0] <= known)
     by_name = {f"{e.event.source}#{e.event.id}": e for e in events}
-    for later, name, _, _ in _naming(reader, REPLACED, by_name, known):
-        yield later, by_name[name].sequence
+    for name, later, _, *of in _naming(reader, REPLACED, by_name, known):
+        if _may(tuple(of), _of(by_name[name])):
+            yield later, by_name[name].sequence
     by_document = {document_key(e): e for e in events}
-    for later, name, kind, dealer in _naming(reader, SUPERSEDED, {e[2] for e in by_document}, known):
+    for name, later, kind, _, dealer, _ in _naming(
+        reader, SUPERSEDED, {key[2] for key in by_document}, known
+    ):
         if (earlier := by_document.get((kind, dealer, name))) is not None:
             yield later, earlier.sequence
 
 
 def _naming(reader: Reader, what: str, names: Iterable[str], known: int) -> Sequence[Any]:
-    """The accepted events that name any of these: their sequence, the name, and their own kind and dealer."""
+    """The accepted events that name any of these: the name, and their sequence, kind, family, dealer and source."""
     column, named = EVENTS.c, EVENT_NAMES.c
     where = (named.sequence == column.sequence, named.what == what, named.name.in_(sorted(names)))
-    columns = (column.sequence, named.name, column.kind, column.dealer)
+    columns = (named.name, column.sequence, column.kind, column.family, column.dealer, column.source)
     return reader.connection.execute(sa.select(*columns).where(*where, accepted_by(known))).all()
+
+
+def _about(reader: Reader, sequences: Iterable[int]) -> dict[int, tuple[str, str, str]]:
+    """Family, dealer and source of events."""
+    column = EVENTS.c
+    columns = (column.sequence, column.family, column.dealer, column.source)
+    found = reader.connection.execute(sa.select(*columns).where(among(reader, sequences)))
+    return {sequence: (family, dealer, source) for sequence, family, dealer, source in found}
+
+
+def _of(event: Event) -> tuple[str, str, str]:
+    return event.family, event.dealer, event.event.source
+
+
+def _may(later: tuple[str, ...], earlier: tuple[str, ...]) -> bool:
+    """Whether one may be issued anew for another: of the same family and dealer, as a void is, or by who sent it."""
+    return later[:2] == earlier[:2] or later[2] == earlier[2]
 
 
 def _names(said: str) -> Iterator[tuple[str, str]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
+from itertools import chain, count
 from typing import Any, get_args, get_origin
 
 import msgspec
@@ -75,20 +75,20 @@ def numbers_of(field: Field) -> Mapping[str, type] | None:
 def items_of(field: Field, said: str | Raw | None) -> Items:
     """The items of a list, from its JSON: each under its first text (else its first field), and what it says beside.
 
-    Where two are called the same, the later is told apart by its place among them.
+    Where two are called the same, the later is told apart by a number.
     """
     found: Items = {}
     if (numbers := numbers_of(field)) is None or said is None:
         return found
     naming = _naming(get_args(field.type)[0])
-    called: Counter[str] = Counter()
     for one in msgspec.json.decode(bytes(said) if isinstance(said, Raw) else said):
-        name = str(one.pop(naming, ""))
-        called[name] += 1
+        called = str(one.pop(naming, ""))
+        numbered = (f"{called} #{number}" for number in count(2))
+        name = next(free for free in chain([called], numbered) if free not in found)
         fields = {
             key: Decimal(v) if numbers.get(key) is Decimal and v is not None else v for key, v in one.items()
         }
-        found[name if called[name] == 1 else f"{name} #{called[name]}"] = fields
+        found[name] = fields
     return found
 
 

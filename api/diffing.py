@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from typing import Any, Literal
-from urllib.parse import urlencode
 
 import msgspec
 from litestar import Response
@@ -144,12 +143,12 @@ def answer_diff(view: View, found: Diff, format: str, query: bytes, headers: Hea
 
 def _page(view: View, found: Diff, query: bytes) -> bytes:
     title = " · ".join([view.name, *[str(value) for value in found.key.values()]])
-    valid = [pair for pair in parameters(query) if pair[0] == "valid_at"]
+    along = [pair for pair in parameters(query) if pair[0] != "known_at"]
     then, now = [
         pages.linked(
-            str(known), row_address(view, found.key, urlencode([*valid, ("known_at", known)]).encode())
+            str(known), row_address(view, found.key, [*along, ("known_at", str(known))]) if there else ""
         )
-        for known in found.known
+        for known, there in zip(found.known, (found.before, found.after), strict=True)
     ]
     there = {True: "", False: " There was no such row."}
     parts = [

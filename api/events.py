@@ -29,11 +29,13 @@ from api.query import parameters, read_query
 from api.views import View, token
 from domain.calendar import from_nanoseconds
 from domain.catalogue import FAMILIES
+from infra.documents import subject_said
 from infra.message import Message
 from infra.reader import read_one
 from projections.events import EventRow
 
 SPOOL_BYTES = 1_048_576
+PENDING = "pending"  # what the index has not come to yet
 
 
 class Answers(Struct, frozen=True):
@@ -45,8 +47,8 @@ class Answers(Struct, frozen=True):
 class EventAnswer(Struct, frozen=True, kw_only=True):
     """One message of the log: the event as it was stored, and what became of it.
 
-    `event` is null where the bytes are not JSON; then `bytes` has them in base64. `status` is `pending` where
-    the index has not come so far.
+    `event` is null where the bytes are not JSON; then `bytes` has them in base64. Both are null where a message was not
+    taken and the service has no log. `status` is `pending` where the index has not come so far.
     """
 
     sequence: int
@@ -107,7 +109,8 @@ def event_handlers(
             raise Problem("not_found", f"an event's address ends in its sequence, which {error}") from None
         row, reasons, reached = await asyncio.to_thread(index.event, sequence)
         message = None
-        if row is None or not row.body:
+        as_sent = bodies.EVENT in request.headers.get("accept", "")
+        if row is None or not (row.body or (link.absent and not as_sent)):
             message = await read_one(link.client, sequence) if sequence > 0 else None
         if row is None and message is None:
             raise Problem("no_such_row", f"the log has no message {sequence}; the index is at {reached}")
@@ -214,6 +217,7 @@ def _one_event(
     reached: int,
 ) -> Response[bytes]:
     body = message.body if message is not None else row.body.encode() if row is not None else b""
+    known = message is not None or bool(body)
     headers = {"Qudao-Sequence": str(reached), "Cache-Control": "no-cache", "Vary": "Accept"}
     if bodies.EVENT in request.headers.get("accept", ""):
         return Response(
@@ -221,14 +225,14 @@ def _one_event(
         )
     if row is None:
         assert message is not None
-        _, family, dealer = (*message.subject.split("."), "", "")[:3]
+        family, dealer = subject_said(message.subject)
         recorded = from_nanoseconds(message.recorded)
-        row = EventRow(message.sequence, "pending", recorded, family, dealer)
+        row = EventRow(message.sequence, PENDING, recorded, family, dealer)
     try:
         msgspec.json.decode(body)
         event, raw = Raw(body), None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        event, raw = None, base64.b64encode(body).decode()
+        event, raw = None, base64.b64encode(body).decode() if known else None
     fields = {name: value for name, value in msgspec.structs.asdict(row).items() if name != "body"}
     answer = EventAnswer(**fields, reasons=tuple(reasons), event=event, bytes=raw)
     if prefers_html(request.headers.get("accept")):
@@ -246,7 +250,7 @@ def _event_page(answer: EventAnswer) -> bytes:
         ("status", escape(answer.status) + (f" of {pages.linked(str(of), f'/events/{of}')}" if of else "")),
         *[(clock, instant_text(at)) for clock, at in _clocks(answer) if at is not None],
         ("family", escape(answer.family)),
-        ("dealer", f"{own} {history}" if dealer else ""),
+        ("dealer", (own if answer.status == PENDING else f"{own} {history}") if dealer else ""),
         *[(name, escape(getattr(answer, name))) for name in ("type", "source", "id", "kind", "document")],
         *[(one.field, escape(one.reason)) for one in answer.reasons],
     ]

@@ -20,7 +20,7 @@ from api.differences import Difference, changes_of, numbers_of, told
 from api.fields import Field, Stored, instant_text
 from api.leading import row_address
 from api.moment import Moment
-from api.query import Query
+from api.query import Query, parameters
 from api.reading import Opened, reached
 from api.selecting import conditions
 from api.unfolding import Dependence, Unfolding
@@ -107,12 +107,13 @@ def answer_why(
 
 def _page(view: View, found: Explanation, query: bytes) -> bytes:
     title = " · ".join([view.name, *[str(value) for value in found.key.values()]])
-    row = row_address(view, found.key, query)
+    row = row_address(view, found.key, parameters(query))
     parts = [
         f"<h1>{pages.linked(escape(title), row)}</h1>"
         f"<p>as of sequence {found.sequence}, {instant_text(found.at)}</p>"
     ]
-    if not found.effects:
+    effects = {effect.sequence: effect for effect in found.effects}
+    if not effects:
         parts.append("<p>No event made it: it is part of the program.</p>")
     for field in view.shown:
         steps = {e.sequence: e.changes[field.name] for e in found.effects if field.name in e.changes}
@@ -121,14 +122,14 @@ def _page(view: View, found: Explanation, query: bytes) -> bytes:
         name, value = escape(field.name), found.row[field.name]
         parts.append(f'<h2 id="{name}">{name}')
         if numbers_of(field) is None:
-            parts.append(f": {pages.shown(value) or '–'}</h2>{_steps(found.effects, {'': steps})}")
+            parts.append(f": {pages.shown(value) or '–'}</h2>{_steps(effects, {'': steps})}")
         else:
             whole = pages.nested(field, value, f"#{field.name}") or "<p>–</p>"
-            parts.append(f"</h2>{whole}{_items(field, steps, found.effects)}")
+            parts.append(f"</h2>{whole}{_items(field, steps, effects)}")
     return pages.page(title, "".join(parts))
 
 
-def _items(field: Field, steps: Mapping[int, Difference], effects: Sequence[Effect]) -> str:
+def _items(field: Field, steps: Mapping[int, Difference], effects: Mapping[int, Effect]) -> str:
     """A list: each of its items by itself, with the events that moved any of its fields."""
     moved: dict[str, dict[str, dict[int, Difference]]] = {}  # item → field → sequence
     for sequence, change in steps.items():
@@ -144,7 +145,7 @@ def _items(field: Field, steps: Mapping[int, Difference], effects: Sequence[Effe
     return "".join(said)
 
 
-def _steps(effects: Sequence[Effect], columns: Mapping[str, Mapping[int, Difference]]) -> str:
+def _steps(effects: Mapping[int, Effect], columns: Mapping[str, Mapping[int, Difference]]) -> str:
     """The events that moved any of some fields: what each was then, and of a number by how much."""
     numbers = {n: any(one.difference is not None for one in column.values()) for n, column in columns.items()}
     head = "".join(
@@ -154,15 +155,14 @@ def _steps(effects: Sequence[Effect], columns: Mapping[str, Mapping[int, Differe
         for name in columns
     )
     lines = []
-    for effect in effects:
-        cells = {name: column.get(effect.sequence) for name, column in columns.items()}
-        if any(cells.values()):
-            said = "".join(_then(one, numeric=numbers[name]) for name, one in cells.items())
-            lines.append(
-                f'<tr><td><a href="/events/{effect.sequence}">{effect.sequence}</a></td>'
-                f"<td>{instant_text(effect.recorded)}</td><td>{escape(effect.type)}</td>"
-                f"<td>{escape(f'{effect.kind} {effect.document}')}</td>{said}</tr>"
-            )
+    for sequence in sorted({sequence for column in columns.values() for sequence in column}):
+        effect, cells = effects[sequence], {name: column.get(sequence) for name, column in columns.items()}
+        said = "".join(_then(one, numeric=numbers[name]) for name, one in cells.items())
+        lines.append(
+            f'<tr><td><a href="/events/{sequence}">{sequence}</a></td>'
+            f"<td>{instant_text(effect.recorded)}</td><td>{escape(effect.type)}</td>"
+            f"<td>{escape(f'{effect.kind} {effect.document}')}</td>{said}</tr>"
+        )
     return (
         '<div class="wide"><table><thead><tr><th>event</th><th>recorded</th><th>what</th><th>document</th>'
         f"{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"

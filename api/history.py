@@ -25,6 +25,8 @@ from api.stage0 import EVENTS, REJECTIONS, TooManyError, serves_index
 from api.views import Reader, View
 from api.whose import Whose
 from domain.calendar import microseconds
+from domain.envelope import ACTOR_MAX
+from domain.identifiers import flaw
 from infra.past import Past, Touched
 from infra.tables import codec_of
 from projections.events import EventRow
@@ -193,16 +195,17 @@ def _entry(
 def with_event(entry: HistoryEntry, body: bytes) -> HistoryEntry:
     """The entry with what was sent; as it is where that cannot be read."""
     try:
-        said = msgspec.json.decode(body, type=_Said)
-        event = Raw(msgspec.json.format(body, indent=-1))  # in one line
+        text = body.decode()  # the decoder passes over what it does not look at, whatever bytes it has
+        said = msgspec.json.decode(text, type=_Said)
+        event = Raw(msgspec.json.format(text, indent=-1).encode())  # in one line
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return entry
     files = said.data.get("attachments") if isinstance(said.data, dict) else None
     return msgspec.structs.replace(
         entry,
-        type=entry.type or (said.type if isinstance(said.type, str) else ""),
+        type=entry.type or (said.type if isinstance(said.type, str) and flaw(said.type) is None else ""),
         recordedtime=_instant(said.recordedtime),
-        actor=said.actor if isinstance(said.actor, str) else None,
+        actor=said.actor if isinstance(said.actor, str) and len(said.actor) <= ACTOR_MAX else None,
         attachments=tuple(one for one in files if isinstance(one, dict)) if isinstance(files, list) else (),
         event=event,
     )

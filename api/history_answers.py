@@ -25,7 +25,7 @@ from api.reading import Opened, Page, read_page
 from api.stage0 import EVENTS, EVENTS_MAX
 from api.views import View
 from domain.errors import QudaoError
-from infra.reader import read_exact
+from infra.reader import read_there
 
 log = logging.getLogger("qudao.api")
 
@@ -102,7 +102,7 @@ async def _with_refused(found: History, link: Link) -> History:
     if not refused or link.absent:
         return found
     try:
-        messages = {one.sequence: one.body for one in await read_exact(link.client, refused)}
+        messages = {one.sequence: one.body for one in await read_there(link.client, refused)}
     except QudaoError as error:
         log.warning("a history is answered without what was refused: %s", error)
         return found
@@ -115,7 +115,7 @@ async def _with_refused(found: History, link: Link) -> History:
 def _figures(
     opened: Opened, views: Mapping[str, View], dealer: str, query: Query, history: History
 ) -> list[Figures]:
-    """What the views say of the dealer, all of them at the history's own instant and sequence."""
+    """What the views say of the dealer, all of them of the history's own instant."""
     found = []
     with opened.reader() as reader:
         places = [dealer, *(one for one in registered(reader, dealer, history.sequence) if one != dealer)]

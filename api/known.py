@@ -37,13 +37,13 @@ def unknown(reader: Reader, kind: str, names: Sequence[str]) -> dict[str, str]:
 
     One that was withdrawn was known before, and decisions may name it.
     """
-    standing = {policy.policy: policy.kind for policy in BUILT_IN}
-    standing |= {row.policy: row.kind for row in Moment(reader.connection, (POLICY,)).select(PolicyVersion)}
-    there = [name for name, its in standing.items() if kind in ("", its)]
+    versions = [(policy.policy, policy.kind) for policy in BUILT_IN]
+    versions += [(row.policy, row.kind) for row in Moment(reader.connection, (POLICY,)).select(PolicyVersion)]
+    there = list(dict.fromkeys(name for name, its in versions if kind in ("", its)))
     asked = [name for name in names if name not in there]
     where = (EVENTS.c.type == PUBLISHED, EVENTS.c.status == "accepted", EVENTS.c.document.in_(asked))
     ever = reader.connection.execute(sa.select(EVENTS.c.document).where(*where)).scalars() if asked else ()
-    gone = set(ever) - standing.keys()
+    gone = set(ever) - {name for name, _ in versions}
     what = f"{kind} policy" if kind else "policy"
     return {
         name: f"there is no {what} {name!r}; there are: {', '.join(there)}"

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from api.accepting import PROBLEM
 from api.commands import COMMAND, Decided
 from api.diffing import Diff
 from api.events import Answers, EventAnswer, ReceiptAnswer
@@ -15,7 +16,7 @@ from api.health import Health
 from api.history import History
 from api.intake import Entry
 from api.openapi_auditing import diff_path, history_path
-from api.problems import MEDIA_TYPE, PROBLEMS, ProblemDocument
+from api.problems import PROBLEMS, ProblemDocument
 from api.query import LIMIT_DEFAULT, LIMIT_MAX, PARAMETERS, ROW_PARAMETERS, WAIT_SECONDS_MAX, parameters_of
 from api.simulating import Simulated, Simulation
 from api.views import View
@@ -220,7 +221,7 @@ def _ok(schema: Json, status: str = "200", *, csv_too: bool = False) -> Json:
 
 def _problems() -> Json:
     problem = {"schema": {"$ref": _REF.format(name="ProblemDocument")}}
-    return {"default": {"description": "A problem, by RFC 9457.", "content": {MEDIA_TYPE: problem}}}
+    return {"default": {"description": "A problem, by RFC 9457.", "content": {PROBLEM: problem}}}
 
 
 def _ref(name: str) -> Json:
@@ -254,7 +255,7 @@ def _event_paths(catalogue: Catalogue) -> Json:
             "content": {
                 "application/json": {"schema": entry},
                 "application/x-ndjson": {"schema": text},
-                **({MEDIA_TYPE: {"schema": _ref("ProblemDocument")}} if status == "503" else {}),
+                **({PROBLEM: {"schema": _ref("ProblemDocument")}} if status == "503" else {}),
             },
         }
         for status, about in answers.items()

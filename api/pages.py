@@ -87,15 +87,17 @@ def table(
 
 
 def record(fields: Sequence[Field], row: Mapping[str, Shown], leads: Mapping[str, str] | None = None) -> str:
-    """One row, a line for each field, nothing shortened; `leads` say which field leads where."""
-    to = leads or {}
-    return _wide(
-        "".join(
-            f'<tr id="{escape(field.name)}"><th>{escape(field.name)}</th>'
-            f"{cell(field, row[field.name], to.get(field.name, ''), whole=True)}</tr>"
-            for field in fields
-        )
-    )
+    """One row, a line for each field, nothing shortened.
+
+    On its own page `leads` say which field leads where, and every line is a place that others lead to.
+    """
+    lines = []
+    for field in fields:
+        name = escape(field.name)
+        place = "" if leads is None else f' id="{name}"'
+        said = cell(field, row[field.name], (leads or {}).get(field.name, ""), whole=True)
+        lines.append(f"<tr{place}><th>{name}</th>{said}</tr>")
+    return _wide("".join(lines))
 
 
 def cell(field: Field, value: Shown, lead: str = "", *, whole: bool) -> str:
@@ -120,16 +122,19 @@ def linked(said: str, address: str) -> str:
 
 def shown(value: Any, length_max: int = TEXT_MAX) -> str:
     """A value as escaped text, shortened where it is long."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, Raw):
-        value = bytes(value).decode()
-    said = value if isinstance(value, str) else str(value) if isinstance(value, int) else _json(value)
+    said = _plain(value)
     if length_max and len(said) > length_max:
         said = said[:length_max] + "…"
     return escape(said)
+
+
+def _plain(value: Any) -> str:
+    """A value as text: JSON but for texts, and nothing for null."""
+    if value is None:
+        return ""
+    if isinstance(value, Raw):
+        return bytes(value).decode()
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def nested(field: Field, said: Raw, lead: str) -> str:
@@ -162,13 +167,11 @@ def _brief(field: Field, value: Raw) -> str:
         return ", ".join(found) if flat else bytes(value).decode() if found else ""
     said = []
     for item, fields in items.items():
-        there = [f"{name} {said_of(one)}" for name, one in fields.items() if one not in (None, "", [])]
+        there = [
+            f"{name} {_plain(said_of(one))}" for name, one in fields.items() if one not in (None, "", [])
+        ]
         said.append(f"{item}: {', '.join(there)}" if there else item)
     return "; ".join(said)
-
-
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
 
 
 def _wide(inner: str) -> str:

@@ -20,7 +20,7 @@ from domain.catalogue import Catalogue
 from domain.envelope import Payload, Recorded
 from domain.identifiers import NO_DEALER, escape
 from infra.database import LIVE, Position, now_us
-from infra.materialising import CLOCKS_APART_MAX, EMPTY
+from infra.materialising import CLOCKS_APART_MAX, before_all_facts, before_the_first, to_come
 from infra.past import Past
 from infra.positions import INDEX
 from projections.projection import Projection
@@ -117,18 +117,16 @@ def known_sequence(reader: Reader, known_at: int | datetime | None) -> int:
         return reached
     first, last = _recorded(reader.connection, 1, upwards=True), _recorded(reader.connection, reached)
     if first is None or last is None:
-        raise _out_of_reach(f"{EMPTY}: what was known at a moment it cannot say")
+        raise _out_of_reach(before_the_first(None))
     if isinstance(known_at, int):
         if not 1 <= known_at <= reached:
             raise _out_of_reach(f"the book goes from sequence 1 to {reached}")
         return known_at
     wanted, low, high = microseconds(known_at), 0, reached
     if first[1] > wanted:
-        begins = from_microseconds(first[1]).isoformat()
-        raise _out_of_reach(f"the book begins at {begins}: what was known before that it cannot say")
+        raise _out_of_reach(before_the_first(first[1]))
     if wanted > max(last[1], now_us() + _APART_US):
-        reason = f"{known_at.isoformat()} has not come yet: what will be known then nobody can say"
-        raise _out_of_reach(reason)
+        raise _out_of_reach(to_come(known_at))
     while low < high:
         middle = (low + high + 1) // 2
         found = _recorded(reader.connection, middle)
@@ -183,10 +181,7 @@ def begun(reader: Reader, valid_at: datetime | None, known: int) -> None:
     if reader.connection.execute(some).first() is not None:
         return
     first = reader.connection.execute(sa.select(sa.func.min(column.effective)).where(taken)).scalar()
-    reason = f"{EMPTY}: what was true at an instant it cannot say"
-    if first is not None:
-        begins = from_microseconds(first).isoformat()
-        reason = f"the book speaks of nothing before {begins}: what was true before that it cannot say"
+    reason = before_all_facts(first)
     raise Problem("cannot_be_answered", reason, [("valid_at", reason)])
 
 

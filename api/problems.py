@@ -15,12 +15,11 @@ from litestar.exceptions import HTTPException
 from msgspec import Struct
 
 from api import pages
-from api.accepting import HTML, prefers_html
+from api.accepting import HTML, PROBLEM, prefers_html
 from domain.errors import QudaoError
 
 log = logging.getLogger("qudao.api")
 
-MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 1
 
 #: code → (status, title). The code is the last part of `type`, for ever.
@@ -119,7 +118,7 @@ class Problem(Exception):
         return Response(
             self._page() if html else msgspec.json.encode(self.document),
             status_code=self.document.status,
-            media_type=HTML if html else MEDIA_TYPE,
+            media_type=HTML if html else PROBLEM,
             headers={
                 **self.headers,
                 **(pages.HEADERS if html else {}),

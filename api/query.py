@@ -14,6 +14,7 @@ from api.problems import Problem
 from api.views import View
 from api.windows import WAYS, Range, compared, read_bound
 from domain.periods import no_period, period_of
+from projections.events import STATUSES
 
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 1000
@@ -23,9 +24,6 @@ VALUES_MAX = 1000
 #: Figures of two currencies, or under two policies, are never added: sums are always told apart by these.
 APART = ("currency", "policy")
 FORMATS = ("json", "csv", "html")
-
-#: What becomes of a message of the log.
-STATUSES = ("accepted", "duplicate", "conflict", "invalid", "not_understood")
 
 T = TypeVar("T")
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
+from urllib.parse import quote
 
 import msgspec
 import sqlalchemy as sa
@@ -24,11 +25,12 @@ from api.past import known_sequence
 from api.problems import AnyRequest, Problem
 from api.query import Query
 from api.reading import Opened, reached
-from api.stage0 import EVENTS, accepted_by
+from api.stage0 import EVENT_NAMES, EVENTS, accepted_by
 from api.views import Reader, View
 from domain.calendar import EPOCH, Instant
 from domain.cards import Card, nonsense
 from domain.identifiers import Id
+from domain.naming import OTHER
 from domain.numbers import ZERO, plain
 from domain.periods import Period, no_period, period_of
 from domain.policies import ASSESSMENT, Policy
@@ -118,8 +120,9 @@ def simulate(opened: Opened, view: View, asked: Simulation, at: datetime) -> Sim
     with opened.reader() as reader:
         known = known_sequence(reader, query.known_at)
         named = [asked.policy] if asked.policy is not None else []
-        if reasons := unknown(reader, ASSESSMENT, named):
-            raise _invalid([("policy", reason) for reason in reasons.values()])
+        wrong = [("policy", reason) for reason in unknown(reader, ASSESSMENT, named).values()]
+        if wrong := [*wrong, *_nobodies(reader, asked.dealers, known)]:
+            raise _invalid(wrong)
     with opened.asked(view, query) as there:
         sequence = reached(view, query, there.positions) or 0
         found = list(_filled(there, view, query, periods, at, None))
@@ -127,9 +130,6 @@ def simulate(opened: Opened, view: View, asked: Simulation, at: datetime) -> Sim
     if asked.without:
         with opened.asked(view, msgspec.structs.replace(query, without=asked.without)) as there:
             tried = list(_filled(there, view, query, periods, at, asked))
-    with opened.reader() as reader:
-        if wrong := list(_nobodies(reader, asked, found, known)):
-            raise _invalid(wrong)
     # One card is tried beside all that rule; where none is, each is held to itself.
     itself = asked.card is None and asked.policy is None
     then = {(row.dealer, row.period, row.policy if itself else ""): row for row in tried}
@@ -158,14 +158,21 @@ def _periods(asked: Simulation) -> list[Period]:
     return [period for period in found if period is not None]
 
 
-def _nobodies(
-    reader: Reader, asked: Simulation, found: Sequence[Assessment], known: int
-) -> Iterator[tuple[str, str]]:
-    """The dealers that are named, have no card, and of which the book says nothing."""
-    dealers, first = {row.dealer for row in found}, sa.select(EVENTS.c.sequence).where(accepted_by(known))
-    for number, dealer in enumerate(asked.dealers):
-        own = first.where(EVENTS.c.dealer == dealer).limit(1)
-        if dealer not in dealers and reader.connection.execute(own).first() is None:
+def _nobodies(reader: Reader, dealers: Sequence[str], known: int) -> Iterator[tuple[str, str]]:
+    """The dealers that are named and of which the book says nothing: no event is theirs, and none names them."""
+    own = sa.select(EVENTS.c.dealer).where(accepted_by(known), EVENTS.c.dealer.in_(dealers)).distinct()
+    named = (
+        sa.select(EVENT_NAMES.c.name)
+        .where(EVENT_NAMES.c.what == OTHER, EVENT_NAMES.c.name.in_(dealers))
+        .distinct()
+    )
+    there = (
+        {*reader.connection.execute(own).scalars(), *reader.connection.execute(named).scalars()}
+        if dealers
+        else set()
+    )
+    for number, dealer in enumerate(dealers):
+        if dealer not in there:
             yield f"dealers[{number}]", f"the book knows of no dealer {dealer!r}: no event is of it"
 
 
@@ -194,7 +201,8 @@ def _rulings(
     found = list(cards_of(policies, period, at, [str(tried.policy)]))
     if not found:
         reason = (
-            f"{tried.policy} has not taken effect by {at.isoformat()}: /policies?kind=assessment says when"
+            f"has no version in force by {at.isoformat()}: /policies?policy={quote(str(tried.policy))} says when each "
+            "takes effect, and which cannot be read"
         )
         raise _invalid([("policy", reason)])
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -44,15 +45,29 @@ class _Problem(msgspec.Struct):
 
 
 def refusal(path: str, status: int, body: bytes, flags: Mapping[str, str]) -> AskError:
+    """What a problem says, in a line: what is wrong by the flag that it came from, where it came from one."""
     problem = msgspec.json.decode(body, type=_Problem)
     detail = problem.detail or problem.title or str(status)
-    lines = [f"{flags.get(e.field, e.field)}: {e.reason}" for e in problem.errors if not _tells(detail, e)]
-    named = [flags[e.field] for e in problem.errors if e.reason == detail and e.field in flags]
-    lines.insert(0, f"{', '.join(named)}: {detail}" if named else detail)
+    if any(error.reason in detail and _root(error) in flags for error in problem.errors):
+        lines = [_told(error, flags) for error in problem.errors]
+    else:
+        lines = [detail, *[_told(error, flags) for error in problem.errors if not _tells(detail, error)]]
     if problem.between:
         between = [f"{one.type} of {one.dealer} at sequence {one.sequence}" for one in problem.between]
         lines.append(f"decided meanwhile: {', '.join(between)}")
     return AskError(f"the API refuses {path}: {'; '.join(lines)}")
+
+
+def _root(error: _Error) -> str:
+    return re.split(r"[.\[]", error.field)[0]
+
+
+def _told(error: _Error, flags: Mapping[str, str]) -> str:
+    """An error, by its flag and where in what the flag names; which of several values is wrong, it says itself."""
+    root = _root(error)
+    _, _, within = error.field.partition(".")
+    place = f"{flags[root]} {within}".rstrip() if root in flags else error.field
+    return f"{place}: {error.reason}"
 
 
 def _tells(detail: str, error: _Error) -> bool:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
+
+#: What a terminal may take for a command.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def width(text: str) -> int:
@@ -16,7 +20,9 @@ def width(text: str) -> int:
 
 def shortened(text: str, places: int) -> str:
     """The text within so many places, with an ellipsis where it is cut."""
-    if width(text) <= places:
+    if len(text) > 4 * places:  # of what is far too long not every sign is looked at
+        text = text[: 4 * places]
+    elif width(text) <= places:
         return text
     while width(text) > places - 1:
         text = text[:-1]
@@ -24,8 +30,11 @@ def shortened(text: str, places: int) -> str:
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
-    """The lines of a table: a head, a rule and the rows; the columns named in `right` end together."""
-    lines = [list(head), *map(list, rows)]
+    """The lines of a table: a head, a rule and the rows; the columns named in `right` end together.
+
+    Control characters are shown as what cannot be shown.
+    """
+    lines = [list(head), *[[_CONTROL.sub("\ufffd", text) for text in row] for row in rows]]
     places = [max(width(line[number]) for line in lines) for number in range(len(head))]
     shown = [
         "  ".join(_cell(text, places[n], n in right) for n, text in enumerate(line)).rstrip()

@@ -15,18 +15,10 @@ PARTS_MAX = 200  # criteria, deductions or grades of a card: an event has its si
 CODE_MAX = 64
 
 #: What the log says of a dealer in a period, by the names that cards use; projections/assessment_figures.py counts it.
-FIGURES = (
-    "on_time",
-    "order_change_rate",
-    "skus_in_stock",
-    "target_attainment",
-    "main_product_attainment",
-    "late_payments",
-    "price_breaches",
-    "diversions",
-    "other_violations",
-    "valid_complaints",
-)
+#: Parts of a whole, cases, and a number that is neither.
+OF_A_WHOLE = ("on_time", "order_change_rate", "target_attainment", "main_product_attainment")
+CASES = ("late_payments", "price_breaches", "diversions", "other_violations", "valid_complaints")
+FIGURES = (*OF_A_WHOLE, *CASES, "skus_in_stock")
 #: What the log has no figure of: a person enters the value, for the criterion.
 BY_HAND = ("forecast_error", "manual")
 #: way → what it looks at beside the figure; anything else that is said with it is a mistake.
@@ -133,7 +125,7 @@ def _is_said(value: object) -> bool:
 
 
 def _figure(place: str, one: Criterion) -> Iterator[Reason]:
-    """Where a person judges, the figure is only a name for it."""
+    """Where a person judges, the figure is only a name for it; what a person enters is held to one, and to a target."""
     if one.way == "manual":
         yield from _code(place, one.figure)
     elif one.figure not in (*FIGURES, *BY_HAND):
@@ -141,6 +133,12 @@ def _figure(place: str, one: Criterion) -> Iterator[Reason]:
         yield Reason(
             place,
             f"{one.figure!r} is no figure: there are {there}; {' and '.join(BY_HAND)} are entered by persons",
+        )
+    elif one.way == "count_down" and one.figure not in (*CASES, *BY_HAND):
+        yield Reason(place, f"must be of cases to be counted down: {', '.join(CASES)}")
+    elif one.way in ("ratio", "band") and one.target is None and one.figure not in (*OF_A_WHOLE, *BY_HAND):
+        yield Reason(
+            place.replace("figure", "target"), f"is missing: {one.figure} has no whole to be held to"
         )
 
 
@@ -163,8 +161,8 @@ def _bands(place: str, bands: Sequence[tuple[Decimal, Decimal]]) -> Iterator[Rea
 
 def _deduction(place: str, one: Deduction) -> Iterator[Reason]:
     yield from _code(f"{place}.code", one.code)
-    if one.figure not in FIGURES:
-        yield Reason(f"{place}.figure", f"{one.figure!r} is no figure: there are {', '.join(FIGURES)}")
+    if one.figure not in CASES:
+        yield Reason(f"{place}.figure", f"must be of cases, not {one.figure!r}: {', '.join(CASES)}")
     yield from _number(f"{place}.each", one.each, ZERO)
     yield from _number(f"{place}.most", one.most, ZERO)
 

@@ -40,6 +40,9 @@ class Attachment(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     uri: Annotated[str, Meta(max_length=2048)] | None = None
 
 
+ACTOR_MAX = 256
+
+
 class Payload(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """What an event says. The first field a subclass adds is the id of the document it speaks about."""
 
@@ -60,7 +63,7 @@ class Envelope(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, 
     recordedtime: Instant | None = None
     correlationid: str | None = None
     causationid: str | None = None
-    actor: Annotated[str, Meta(max_length=256)] | None = None
+    actor: Annotated[str, Meta(max_length=ACTOR_MAX)] | None = None
     dataclassification: Classification | None = None
     replaces: Annotated[str, Meta(max_length=512, description="`source#id` of a corrected event")] | None = (
         None

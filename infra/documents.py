@@ -314,7 +314,7 @@ class Documents:
 
     def _reject(self, message: Message, rejected: Rejected) -> None:
         source, identity = _claimed(message.body)
-        values = (message.sequence, rejected.code, message.recorded // 1000, *_subject(message.subject))
+        values = (message.sequence, rejected.code, message.recorded // 1000, *subject_said(message.subject))
         self._event_rows.append((*values, "", source, identity, "", "", None, None, 0, ""))
         reasons = [(reason.field, reason.reason) for reason in rejected.reasons]
         self._refuse(message, rejected.code, source, identity, 0, reasons)
@@ -524,7 +524,7 @@ def _claimed(body: bytes) -> tuple[str, str]:
     return source, identity
 
 
-def _subject(subject: str) -> tuple[str, str]:
+def subject_said(subject: str) -> tuple[str, str]:
     """Family and dealer of a subject, which need not be well formed."""
     family, _, token = subject.removeprefix("channel.").partition(".")
     try:

@@ -31,7 +31,6 @@ from projections.projection import Projection
 from projections.rows import TABLES
 
 Progress = Callable[[str, int, int], None]
-EMPTY = "the book has no event yet"
 #: So far may two machines' clocks differ before an instant of the one has not come for the other.
 CLOCKS_APART_MAX = timedelta(seconds=5)
 
@@ -92,6 +91,27 @@ async def materialise(
         database.close()
 
 
+def before_the_first(recorded_us: int | None) -> str:
+    """What to say of what was known before the first message was recorded; None where there is none yet."""
+    if recorded_us is None:
+        return "the book has no event yet: what was known at a moment it cannot say"
+    begins = from_microseconds(recorded_us).isoformat()
+    return f"the book begins at {begins}: what was known before that it cannot say"
+
+
+def before_all_facts(effective_us: int | None) -> str:
+    """What to say of what was true before the first fact of all; None where there is none yet."""
+    if effective_us is None:
+        return "the book has no event yet: what was true at an instant it cannot say"
+    begins = from_microseconds(effective_us).isoformat()
+    return f"the book speaks of nothing before {begins}: what was true before that it cannot say"
+
+
+def to_come(instant: datetime) -> str:
+    """What to say of what is known at an instant that is not there yet."""
+    return f"{instant.isoformat()} has not come yet: what will be known then nobody can say"
+
+
 async def _begun(
     client: Connection, catalogue: Catalogue, gaps: Sequence[Gap], known: int, valid_at: datetime
 ) -> None:
@@ -115,10 +135,7 @@ async def _begun(
                     return
                 taken.add(identity)
                 first = min(first or event.effective, event.effective)
-    if first is None:
-        raise MomentError(f"{EMPTY}: what was true at an instant it cannot say")
-    begins = from_microseconds(microseconds(first)).isoformat()
-    raise MomentError(f"the book speaks of nothing before {begins}: what was true before that it cannot say")
+    raise MomentError(before_all_facts(None if first is None else microseconds(first)))
 
 
 async def _fold(client: Connection, engine: Engine, until: int, progress: Progress) -> None:
@@ -142,7 +159,7 @@ async def sequence_at(client: Connection, known_at: int | datetime | None, now: 
     if known_at is None:
         return state.last_sequence
     if state.last_sequence == 0:
-        raise MomentError(f"{EMPTY}: what was known at a moment it cannot say")
+        raise MomentError(before_the_first(None))
     if isinstance(known_at, int):
         if not 1 <= known_at <= state.last_sequence:
             raise MomentError(
@@ -166,10 +183,9 @@ async def _taken_by(client: Connection, instant: datetime, last: int, now: datet
         else:
             high, after = middle - 1, recorded
     if low == 0:
-        begins = from_microseconds(after).isoformat()
-        raise MomentError(f"the book begins at {begins}: what was known before that it cannot say")
+        raise MomentError(before_the_first(after))
     if low == last and before < wanted and instant > now + CLOCKS_APART_MAX:
-        raise MomentError(f"{instant.isoformat()} has not come yet: what will be known then nobody can say")
+        raise MomentError(to_come(instant))
     return low
 
 

@@ -318,14 +318,24 @@ async def read_one(client: Client, sequence: int, *, from_leader: bool = False) 
 
 async def read_exact(client: Client, sequences: Sequence[int]) -> list[Message]:
     """Read the messages named, in the order named; raises LogHoleError for one that is not there."""
-    slots = asyncio.Semaphore(READS_MAX)
-
-    async def one(sequence: int) -> Message:
-        async with slots:
-            message = await read_one(client, sequence)
+    found = await _read(client, sequences)
+    for sequence, message in zip(sequences, found, strict=True):
         if message is None:
             raise LogHoleError(sequence, None)
-        return message
+    return [message for message in found if message is not None]
+
+
+async def read_there(client: Client, sequences: Sequence[int]) -> list[Message]:
+    """Those of the messages named that are there."""
+    return [message for message in await _read(client, sequences) if message is not None]
+
+
+async def _read(client: Client, sequences: Sequence[int]) -> list[Message | None]:
+    slots = asyncio.Semaphore(READS_MAX)
+
+    async def one(sequence: int) -> Message | None:
+        async with slots:
+            return await read_one(client, sequence)
 
     return await asyncio.gather(*map(one, sequences))
 

@@ -8,6 +8,9 @@ from typing import Any
 from projections.flags import Flag
 from projections.rows import Row, table
 
+#: What becomes of a message of the log.
+STATUSES = ("accepted", "duplicate", "conflict", "invalid", "not_understood")
+
 
 @table(
     "events",

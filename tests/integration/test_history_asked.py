@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from api.history import HistoryEntry, with_event
 from cli.history import lines_of
 from tests.lab.databases import Databases, Where
 from tests.lab.events import HOUR, NOON, body, dispatched, log, moved, order, voided
@@ -246,6 +248,8 @@ def test_what_is_issued_anew_corrects_what_it_replaces(built: Where) -> None:
         "recordedtime": "2026-03-02T21:00:00+08:00",
     }
     other = json.loads(order("O2", "D1", ("COLA", 7), id="o3")) | {"replaces": "erp#none"}
+    right = json.loads(order("O3", "D2", source="erp#1", id="o4")) | {"replaces": "erp#1#o1"}
+    wrong = json.loads(order("O4", "D2", source="a stranger", id="o5")) | {"replaces": "erp#1#o1"}
     fold(
         built,
         log(
@@ -253,23 +257,64 @@ def test_what_is_issued_anew_corrects_what_it_replaces(built: Where) -> None:
                 placed,
                 voided("o1", source="erp#1", by="erp#1", event_id="v1"),
                 json.dumps(anew).encode(),
-                json.dumps(other).encode(),
+                *[json.dumps(one).encode() for one in (other, right, wrong)],
             ]
         ),
     )
 
     with site(built) as client:
         items = client.get("/dealers/D1/history").json()["items"]
+        of_another = client.get("/dealers/D2/history").json()["items"]
         effects = client.get("/orders/D1/O1/diff?known_at=1&known_at=4").json()["effects"]
 
+    assert [one["corrects"] for one in of_another] == [[1], []]  # who sent it may correct it, for any dealer
     assert [(one["corrects"], one["corrected_by"]) for one in items] == [
-        ([], [2, 3]),
+        ([], [2, 3, 5]),
         ([1], []),
         ([1], []),
         ([], []),
     ]
     assert [(one["sequence"], one["why"]) for one in effects] == [(2, "correction"), (3, "correction")]
     assert [one["recordedtime"] for one in items] == [None, None, "2026-03-02T13:00:00Z", None]
+
+
+def test_what_was_not_taken_is_told_of_without_a_log_too(databases: Databases) -> None:
+    where = databases.new()
+    story(where)
+
+    with site(where, nats_url="") as client:
+        answer = client.get("/events/4").json()
+        [_, _, _, refused, *_] = client.get("/dealers/D1/history").json()["items"]
+
+    assert (answer["status"], answer["event"], answer["bytes"], refused["event"]) == (
+        "invalid",
+        None,
+        None,
+        None,
+    )
+    assert answer["reasons"] == refused["reasons"] != []
+
+
+@pytest.mark.parametrize(
+    ("body", "type"),
+    [
+        (b'{"type":"order.placed.v1","zz":"\xff"}', ""),
+        (b'{"type":"order.placed.v1","actor":7}', "order.placed.v1"),
+        (b'{"type":"%s","actor":"%s"}' % (b"x" * 1000, b"y" * 1000), ""),
+        (b'{"type":"\\u001b[2J"}', ""),
+        (b"[" * 5000, ""),
+    ],
+)
+def test_what_was_sent_is_shown_as_far_as_it_can_be_read(
+    asked: TestClient[Litestar], body: bytes, type: str
+) -> None:
+    raw = asked.get("/dealers/D1/history").json()["items"][3]
+    entry = msgspec.convert(raw, HistoryEntry)
+
+    found = with_event(entry, body)
+
+    assert (found.type, found.actor) == (type, None)
+    msgspec.json.encode(found).decode()
 
 
 def test_a_history_says_what_it_changed_in_a_target_of_the_dealer(built: Where) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urlencode, urljoin, urlsplit
 
 import httpx
 import pytest
@@ -23,6 +23,7 @@ from tests.lab.qudao import Site, up
 ODD = "D/1 渠%<b>&\"'"  # a dealer's id is whatever others call it
 AT = datetime(2026, 2, 9, 2, tzinfo=UTC)
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+LATE = "2026-12-01T00:00:00Z"
 OF_A_KIND = 3  # links of one shape that are followed
 
 pytestmark = pytest.mark.integration
@@ -59,6 +60,13 @@ def story() -> Iterator[bytes]:
     settled = [{"invoice": "I#1", "amount": "20"}]
     later = own | {"time": AT + timedelta(days=9)}
     yield body("payment.received.v1", payment="P1", allocations=settled, **paid, **later)
+    back = {
+        "invoice": "C 1",
+        "kind": "credit_note",
+        "of": "I#1",
+        "lines": [{**sold[0], "quantity": "1", "net": "2.5"}],
+    }
+    yield body("invoice.issued.v1", **back, **due, **own)
     yield voided("none", dealer=ODD, time=AT)
 
 
@@ -111,7 +119,15 @@ def publish(site: Site, **more: str) -> Any:
 
 
 def test_every_link_is_answered(book: Site) -> None:
-    waiting, seen, shapes, pages = deque([("/", "")]), {"/"}, Counter[str](), {}
+    waiting = deque(
+        [("/", ""), ("/orders?sum=net&by=dealer,status", ""), ("/dealer_sales?sum=ordered_net", "")]
+    )
+    seen, shapes = {address for address, _ in waiting}, Counter[str]()
+    pages: dict[str, httpx.Response] = {}
+    places: set[tuple[str, str, str]] = (
+        set()
+    )  # where a link stands, the page it leads to, and the place there
+    last = book.get("/events?sort=-sequence&limit=1")[1]["items"][0]["sequence"]
     with httpx.Client(base_url=book.url, headers=HTML, timeout=30) as client:
         while waiting:
             address, origin = waiting.popleft()
@@ -121,25 +137,37 @@ def test_every_link_is_answered(book: Site) -> None:
             answer = client.get(address)
             assert answer.status_code == 200, (address, origin, answer.text)
             pages[address] = answer
-            for link in links(answer):
-                target = urljoin(address, link).partition("#")[0]
-                if link.startswith("#") or target in seen:
-                    continue
-                seen.add(target)
-                waiting.append((target, address))
+            for link in [*links(answer), *forms(answer, last)]:
+                target, _, place = urljoin(address, link).partition("#")
+                places |= {(address, target, unquote(place))} if place else set()
+                if target not in seen:
+                    seen.add(target)
+                    waiting.append((target, address))
 
-    assert {"/published_assessments", "/docs", "/events"} < pages.keys()
     kinds = {shape(address) for address in pages}
+    assert {"/published_assessments", "/docs", "/events", "/orders/_/_/diff?known_at"} <= kinds
     assert {
         "/assessments/_/_/_?known_at&valid_at",
-        "/dealers/_/history",
+        "/dealers/_/history?limit",
         "/orders/_/_/explain",
-        "/events/_",
     } <= kinds
-    for address, answer in pages.items():
-        places = {unescape(place) for place in re.findall(r'\bid="([^"]*)"', answer.text)}
-        inside = {unquote(link[1:]) for link in links(answer) if link.startswith("#")}
-        assert inside <= places, address
+    inside = {
+        address: set(map(unescape, re.findall(r'\bid="([^"]*)"', one.text))) for address, one in pages.items()
+    }
+    assert [one for one in places if one[1] in inside and one[2] not in inside[one[1]]] == []
+    assert sum(target in inside for _, target, _ in places) > 100
+
+
+def forms(answer: httpx.Response, last: int) -> list[str]:
+    """What the forms of a page ask: as of the last sequence, what moved it since the first, as true late on."""
+    found = []
+    for action, inner in re.findall(r'<form action="([^"]*)">(.*?)</form>', answer.text):
+        [name] = re.findall(r'name="(\w+)" required', inner)
+        said = {"known_at": "1" if action.endswith("/diff") else str(last), "valid_at": LATE}[name]
+        along = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', inner)
+        asked = [(name, said), *[(name, unescape(value)) for name, value in along]]
+        found.append(f"{unescape(action)}?{urlencode(asked)}")
+    return found
 
 
 def shape(address: str) -> str:

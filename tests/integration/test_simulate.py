@@ -194,7 +194,7 @@ def test_an_appeal_is_decided_on_numbers(year: Asked) -> None:
         ({"periods": ["2025"], "policy": "nobody's"}, "policy"),
         ({"periods": ["2025"], "policy": "pepsi-shanghai", "card": CARD}, "policy"),
         ({"periods": ["2025"], "without": [1]}, "dealers"),
-        ({"periods": ["2025"], "without": [999_999], "dealers": ["D"]}, "without"),
+        ({"periods": ["2025"], "without": [999_999], "dealers": ["D-0001"]}, "without"),
         ({"periods": ["2025"], "card": {"criteria": [], "grade": 1}}, "card.grade"),
         ({"periods": ["2025"], "card": {"criteria": [{"code": "x"}]}}, "card.criteria[0]"),
     ],

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.moment import Moment
-from domain.cards import FIGURES
+from domain.cards import FIGURES, OF_A_WHOLE
 from domain.periods import period_of, quarters
 from projections.assessment_figures import figures_of
 from projections.assessments import ASSESSMENTS, Assessment, assessments
@@ -370,6 +370,7 @@ def test_the_figures_that_cards_may_name_are_those_that_are_counted(told: Book) 
         found = figures_of(Moment(connection, ()), (first, end), LATER, {}, {"D1"})
 
     assert sorted(found["D1"]) == sorted(FIGURES)
+    assert {name for name, figure in found["D1"].items() if figure.whole is not None} == set(OF_A_WHOLE)
 
 
 def test_who_has_a_contract_in_the_period_is_shown_and_has_a_card_even_without_trade(told: Book) -> None:

@@ -7,10 +7,12 @@ import pytest
 
 from cli.asking import refusal
 
+FLAGS = {"known_at": "--known-at", "card": "--card", "periods": "--period"}
+
 
 def said(detail: str, *errors: tuple[str, str], **more: Any) -> str:
     problem = {"detail": detail, "errors": [{"field": f, "reason": r} for f, r in errors], **more}
-    return str(refusal("/orders", 400, msgspec.json.encode(problem), {"known_at": "--known-at"}))
+    return str(refusal("/orders", 400, msgspec.json.encode(problem), FLAGS))
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,16 @@ def test_what_the_sentence_of_a_problem_does_not_say_is_said_once(
     by_flag = f"--known-at: {detail}" if told is None else f"{detail}{told}"
 
     assert said(detail, *errors) == f"the API refuses /orders: {by_flag}"
+
+
+def test_what_is_wrong_within_what_a_flag_names_is_told_by_the_flag() -> None:
+    card, period = ("card.criteria[0].points", "must be more than 0"), ("periods[1]", "'soon' is no year")
+
+    told = said("card.criteria[0].points must be more than 0; and 1 more", card, period)
+
+    assert told.endswith(
+        "/orders: --card criteria[0].points: must be more than 0; --period: 'soon' is no year"
+    )
 
 
 def test_what_was_decided_meanwhile_is_named() -> None:

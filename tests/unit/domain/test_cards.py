@@ -37,7 +37,13 @@ def test_what_is_built_in_can_be_in_force(policy: Any) -> None:
     assert (card_of(policy) is not None) == (policy.kind == ASSESSMENT)
 
 
-@pytest.mark.parametrize("one", [RATIO, BAND, DOWN, HAND, {**BAND, "figure": "forecast_error", "target": 2}])
+@pytest.mark.parametrize(
+    "one",
+    [
+        *(RATIO, BAND, DOWN, HAND, {**BAND, "figure": "forecast_error", "target": 2}),
+        *({**RATIO, "figure": "skus_in_stock", "target": 12}, {**DOWN, "figure": "manual"}),
+    ],
+)
 def test_every_way_to_earn_points_can_be_used(one: dict[str, Any]) -> None:
     assert wrong(criteria=[one], deductions=[LESS], grades=[["pass", 60], ["fail", 0]]) == []
 
@@ -54,6 +60,11 @@ def test_every_way_to_earn_points_can_be_used(one: dict[str, Any]) -> None:
         ({**RATIO, "way": "ration"}, "way"),
         ({**RATIO, "target": 0}, "target"),
         ({**RATIO, "target": -12}, "target"),
+        ({**RATIO, "figure": "diversions"}, "target"),
+        ({**RATIO, "figure": "skus_in_stock"}, "target"),
+        ({**BAND, "figure": "late_payments"}, "target"),
+        ({**DOWN, "figure": "target_attainment"}, "figure"),
+        ({**DOWN, "figure": "skus_in_stock"}, "figure"),
         ({**RATIO, "floor": "1.01"}, "floor"),
         ({**RATIO, "floor": -1}, "floor"),
         ({**RATIO, "step": 5}, "step"),
@@ -87,6 +98,7 @@ def test_a_criterion_that_makes_no_sense_is_named_with_its_place(one: dict[str, 
         ({"deductions": [{**LESS, "each": -3}]}, "deductions[0].each"),
         ({"deductions": [{**LESS, "most": -6}]}, "deductions[0].most"),
         ({"deductions": [{**LESS, "figure": "manual"}]}, "deductions[0].figure"),
+        ({"deductions": [{**LESS, "figure": "on_time"}]}, "deductions[0].figure"),
         ({"grades": []}, "grades"),
         ({"grades": [["A", 90], ["B", 10]]}, "grades"),
         ({"grades": [["A", 101], ["B", 0]]}, "grades[0][1]"),
