@@ -25,7 +25,7 @@ from infra.engine import Engine
 from infra.jetstream import JetStreamError, LogUnreachableError, connect
 from infra.message import Message
 from infra.positions import Log, LogError
-from infra.reader import Reader, read_one
+from infra.reader import LogHoleError, Reader, read_one
 from infra.stream import stream_state
 from infra.writer import CommitFailedError
 from projections.projection import Projection
@@ -42,6 +42,12 @@ def spare_the_collector() -> None:
     """Let Python look for cycles rarely: a projector makes none, and its caches are long to walk through."""
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
+
+
+class _NotFollowedError(QudaoError):
+    """The live end does not say what follows: catching up does, or says that it is lost."""
+
+    code = "not_followed"
 
 
 class Projector:
@@ -95,6 +101,8 @@ class Projector:
                     await self.catch_up()
                     await broker.connect()
                     await self._follow(broker)
+                except _NotFollowedError as error:
+                    log.warning("%s; reading on without the live end", error)
                 except CommitFailedError as error:
                     if isinstance(error.__cause__, FenceError):
                         raise error.__cause__ from None
@@ -180,6 +188,8 @@ class Projector:
             done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+        except LogHoleError as error:  # the live end does not bring every subject that the server takes
+            raise _NotFollowedError(str(error)) from error
         finally:
             for task in work:
                 task.cancel()

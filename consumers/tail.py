@@ -86,13 +86,14 @@ async def tail(
     """Hand every message after a position to `handle`, once, in order, until cancelled.
 
     The broker must be connected. What `handle` raises ends the tail and is raised here; so are LogHoleError,
-    LogShrunkError, and LogUnreachableError once the connection is closed for good. A batch in hand when the
-    tail is cancelled is finished first. `verify` is asked before a lost subscription is made anew: meanwhile
+    LogShrunkError, and LogUnreachableError once the connection is closed for good, or where a message does not come
+    though it is there: nats-py cannot read every subject that the server takes. A batch in hand when the tail is
+    cancelled is finished first. `verify` is asked before a lost subscription is made anew: meanwhile
     the log may have been restored from an older copy and grown beyond the position again. What it raises ends
     the tail, too.
     """
     end = _End(await stream_state(broker.connection), after, handle)
-    subscribed = False
+    subscribed, stuck = False, -1
     while True:
         end.renew()
         subscriber = broker.subscriber(
@@ -122,6 +123,11 @@ async def tail(
             await subscriber.stop()
         if verify is not None:
             await verify()
+        if stuck == end.handled:
+            raise LogUnreachableError(
+                f"what comes after sequence {stuck} of the log does not come by its live end"
+            )
+        stuck = end.handled
         log.warning("the live end of the log is subscribed anew after sequence %d", end.handled)
 
 
@@ -213,6 +219,8 @@ async def _watch(broker: NatsBroker, end: _End, silent_seconds: float) -> None:
         try:
             state = await stream_state(broker.connection)
         except LogUnreachableError:
+            if broker.connection.is_connected:  # what reads for it may have died of a subject it cannot read
+                raise
             continue
         except JetStreamError as error:
             if not error.passing:

@@ -323,8 +323,9 @@ class Documents:
         self, message: Message, code: str, source: str, identity: str, of: int, reasons: list[tuple[str, str]]
     ) -> None:
         told = msgspec.json.encode([{"field": field, "reason": reason} for field, reason in reasons]).decode()
+        subject = _CONTROL.sub("\ufffd", message.subject)
         self._rejection_rows.append(
-            (message.sequence, code, message.recorded // 1000, message.subject, source, identity, of, told)
+            (message.sequence, code, message.recorded // 1000, subject, source, identity, of, told)
         )
 
     def _row(self, message: Message, judged: Judged, status: str, of: int) -> None:

@@ -20,7 +20,7 @@ from domain.gaps import Gap, covered
 from infra.connection import Connection
 from infra.delivery import place
 from infra.jetstream import JetStreamError, LogUnreachableError, ask, nanoseconds
-from infra.message import Message
+from infra.message import Message, subject_text
 from infra.stream import STREAM, StreamState, stream_state
 
 log = logging.getLogger("qudao.log")
@@ -219,7 +219,7 @@ class Reader:
         if self._lost:
             self._wake.set()
             return
-        self._messages.append(Message(sequence, recorded, subject.decode(), body))
+        self._messages.append(Message(sequence, recorded, subject_text(subject), body))
         self._owed -= 1
         self._caught_up = waiting == 0
         if self._caught_up or len(self._messages) >= self._batch_max:
@@ -313,7 +313,8 @@ async def read_one(client: Client, sequence: int, *, from_leader: bool = False) 
     if "Nats-Sequence" not in headers:
         return None
     recorded = nanoseconds(headers["Nats-Time-Stamp"])
-    return Message(int(headers["Nats-Sequence"]), recorded, headers["Nats-Subject"], reply.data)
+    subject = subject_text(headers["Nats-Subject"].encode(errors="surrogateescape"))
+    return Message(int(headers["Nats-Sequence"]), recorded, subject, reply.data)
 
 
 async def read_exact(client: Client, sequences: Sequence[int]) -> list[Message]:
