@@ -103,6 +103,9 @@ class Commands:
         id = command.id or message_id(COMMAND, "", msgspec.json.encode(command))
         there = (await self._link.state()).last_sequence  # what is acknowledged by now is decided upon
         since = await last_decision(self._link.client)
+        if command.state_sequence is not None and command.state_sequence > there:
+            reason = f"the log ends at {there}: nothing after it can have been looked at"
+            raise Problem("refused", reason, [("state_sequence", reason)], source=SOURCE, id=id)
         if command.state_sequence is not None:
             since = min(since, command.state_sequence)
         async with self._deciding:

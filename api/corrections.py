@@ -138,15 +138,21 @@ def _superseded(event: Event) -> str | None:
 
 
 def restated(statements: Iterable[Event]) -> Iterator[tuple[int, int]]:
-    """Statements of one document, in the log's order: the later that speaks again of what an earlier one said."""
-    last: dict[tuple[Any, ...], int] = {}
-    first: int | None = None
+    """Statements of one document, in the log's order: which speaks again of what another said, by claimed time."""
+    standing: dict[tuple[Any, ...], Event] = {}
+    first: Event | None = None
     for one in statements:
         slot = slot_of(one)
-        if (earlier := last.get(slot, first if one.type.endswith(AMENDING) else None)) is not None:
-            yield one.sequence, earlier
-        last[slot] = one.sequence
-        first = one.sequence if first is None else first
+        other = standing.get(slot)
+        if other is not None and one.time < other.time:  # told later, and older: the other stands
+            yield other.sequence, one.sequence
+            continue
+        if other is None and one.type.endswith(AMENDING):
+            other = first
+        if other is not None:
+            yield one.sequence, other.sequence
+        standing[slot] = one
+        first = one if first is None else first
 
 
 def _reaches(void: Event, event: Event) -> bool:

@@ -25,6 +25,7 @@ from api.query import Query, parameters, read_known
 from api.reading import Opened
 from api.unfolding import Dependence, Unfolding
 from api.views import View
+from domain.calendar import in_zone
 from projections.documents import document_key
 
 Known = int | datetime
@@ -112,8 +113,8 @@ def diff(
                     event.sequence,
                     event.type,
                     event.recorded,
-                    event.effective.astimezone(UTC),
-                    event.time.astimezone(UTC),
+                    in_zone(event.effective, UTC),
+                    in_zone(event.time, UTC),
                 ),
                 *document_key(event),
                 why,

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from domain.calendar import EPOCH, from_microseconds, microseconds
+from domain.calendar import EPOCH, from_microseconds, in_zone, microseconds
 from domain.numbers import exact, scaled
 from infra.tables import Column
 
@@ -84,7 +84,8 @@ def decimal_text(millionths: int) -> str:
 
 def instant_text(instant: datetime) -> str:
     """RFC 3339 in UTC, to the microsecond where there are any."""
-    return instant.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
+    found = in_zone(instant, UTC).isoformat()
+    return found.replace("+00:00", "Z") if found.endswith("+00:00") else found
 
 
 def stored_instant_text(stored: int) -> str:

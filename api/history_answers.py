@@ -24,7 +24,9 @@ from api.query import PARAMETERS, Query, parameters, read_query
 from api.reading import Opened, Page, read_page
 from api.stage0 import EVENTS, EVENTS_MAX
 from api.views import View
+from domain.calendar import business_day
 from domain.errors import QudaoError
+from domain.periods import period_of, quarter_of
 from infra.reader import read_there
 
 log = logging.getLogger("qudao.api")
@@ -47,6 +49,7 @@ FIGURES: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("statements", "dealer", {}),
 )
 ROWS_MAX = 1000
+QUARTERS_MAX = 12  # whose cards stand at the end of the file: the last in which something happened
 
 
 def history_handlers(
@@ -119,9 +122,12 @@ def _figures(
     found = []
     with opened.reader() as reader:
         places = [dealer, *(one for one in registered(reader, dealer, history.sequence) if one != dealer)]
+    happened = [entry.effective for entry in history.items if entry.effective is not None]
+    quarters = sorted({q for at in happened if period_of(q := quarter_of(business_day(at)))})[-QUARTERS_MAX:]
     for name, field, more in FIGURES:
         view = views[name]
         whose = [(field, place) for place in places] if field == "location" else [(field, dealer)]
+        whose += [("period", quarter) for quarter in quarters] if name == "assessments" else []
         asked = read_query(view, [*whose, ("limit", str(ROWS_MAX)), *more.items()])
         asked = msgspec.structs.replace(asked, valid_at=query.valid_at, known_at=query.known_at)
         page: Page = read_page(opened, view, asked, history.at)
@@ -140,13 +146,15 @@ def answer_history(
 ) -> Response[bytes]:
     """A history in the format asked for."""
     extra: dict[str, str] = {}
+    following = ""
     if found.next:
         kept = [(name, value) for name, value in parameters(raw) if name != "cursor"]
-        extra["Link"] = f'<{path}?{urlencode([*kept, ("cursor", found.next)])}>; rel="next"'
+        following = f"{path}?{urlencode([*kept, ('cursor', found.next)])}"
+        extra["Link"] = f'<{following}>; rel="next"'
     if format == "ndjson":
         body = b"".join(msgspec.json.encode(entry) + b"\n" for entry in found.items)
     elif format == "html":
-        body = history_page(dealer, found, figures)
+        body = history_page(dealer, found, figures, following)
     else:
         body = msgspec.json.encode(found)
     return answer(body, format, found.sequence, found.at, headers, extra)

@@ -36,10 +36,13 @@ class Figures(Struct, frozen=True):
     page: Page
 
 
-def history_page(dealer: str, found: History, figures: Iterable[Figures]) -> bytes:
-    """The whole file: whose, of when and of which log; every message; the figures at the end."""
+def history_page(dealer: str, found: History, figures: Iterable[Figures], following: str = "") -> bytes:
+    """The whole file: whose, of when and of which log; every message; the figures at the end.
+
+    Of a page, `following` is where it goes on.
+    """
     title = f"History of {dealer}"
-    more = " There is more: this is one page of it." if found.next else ""
+    more = f" There is more: {pages.linked('next page →', following)}" if following else ""
     head = (
         f"{_PRINT}<h1>{escape(title)}</h1><table>"
         f"<tr><th>as known at</th><td>sequence {found.sequence}</td></tr>"

@@ -134,8 +134,14 @@ def simulate(opened: Opened, view: View, asked: Simulation, at: datetime) -> Sim
     itself = asked.card is None and asked.policy is None
     then = {(row.dealer, row.period, row.policy if itself else ""): row for row in tried}
     keys = [(row.dealer, row.period, row.policy if itself else "") for row in found]
-    pairs = [(row, then[key]) for row, key in zip(found, keys, strict=True) if key in then]
+    pairs = [(row, then.get(key, _no_card(row))) for row, key in zip(found, keys, strict=True)]
+    pairs += [(_no_card(row), row) for key, row in then.items() if key not in set(keys)]
     return _together([_compared(*pair) for pair in pairs], sequence, at)
+
+
+def _no_card(row: Assessment) -> Assessment:
+    """What there is in place of a card that is not there before, or after."""
+    return Assessment(row.dealer, row.period, "", name=row.name)
 
 
 def _periods(asked: Simulation) -> list[Period]:
@@ -151,6 +157,8 @@ def _periods(asked: Simulation) -> list[Period]:
     for number, (name, period) in enumerate(zip(asked.periods, found, strict=True)):
         if period is None:
             wrong.append((f"periods[{number}]", no_period(name)))
+        elif period in found[:number]:
+            wrong.append((f"periods[{number}]", f"{name} is named already"))
     if asked.card is not None:
         wrong += [(f"card.{flaw.field}", flaw.reason) for flaw in nonsense(asked.card)]
     if wrong:

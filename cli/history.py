@@ -93,5 +93,5 @@ def _became(entry: Mapping[str, Any]) -> str:
     said += [f"of {entry['of']}"] if said and entry["of"] else []
     said += [f"corrects {', '.join(map(str, entry['corrects']))}"] if entry["corrects"] else []
     said += [f"corrected by {', '.join(map(str, entry['corrected_by']))}"] if entry["corrected_by"] else []
-    said += [f"{one['field']}: {one['reason']}" for one in entry["reasons"][:1]]
+    said += [f"{one['field']}: {one['reason']}" for one in entry["reasons"]]
     return shortened("; ".join(said), BECAME_PLACES)

@@ -20,7 +20,8 @@ from domain.periods import Period, no_period, period_of
 from domain.scoring import NO_GRADE, Deducted, Judged
 from domain.texts import Code, Reference, Text
 
-LogSequence = Annotated[int, Meta(ge=0, description="A sequence of the log.")]
+SEQUENCE_MAX = 2**63 - 1
+LogSequence = Annotated[int, Meta(ge=0, le=SEQUENCE_MAX, description="A sequence of the log.")]
 
 
 LATE_MAX = 500  # facts that one restatement names: an event has its size
@@ -62,7 +63,9 @@ class AssessmentPublished(Payload, frozen=True, kw_only=True):
     version: Id
     valid_at: Instant
     cutoff_sequence: LogSequence
-    state_sequence: Annotated[int, Meta(ge=0, description="How far the log was known to who decided.")]
+    state_sequence: Annotated[
+        int, Meta(ge=0, le=SEQUENCE_MAX, description="How far the log was known to who decided.")
+    ]
     criteria: Annotated[tuple[Judged, ...], Meta(max_length=PARTS_MAX)]
     deductions: Annotated[tuple[Deducted, ...], Meta(max_length=PARTS_MAX)] = ()
     score: Decimal | None = None
@@ -74,6 +77,14 @@ class AssessmentPublished(Payload, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         exact_fields(self, "score", "coverage")
+        for judged in self.criteria:
+            exact_fields(judged, "points", "part", "whole", "earned")
+        for deducted in self.deductions:
+            exact_fields(deducted, "cases", "points")
+        for late in self.because:
+            exact_fields(late, "score")
+            for part in late.moved:
+                exact_fields(part, "part", "whole", "earned")
 
 
 class PublishAssessment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

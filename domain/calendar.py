@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
@@ -44,6 +44,29 @@ def latest_day(instant: datetime) -> date:
 def earliest_day(instant: datetime) -> date:
     """The first day that may still go on somewhere at an instant: those before it have passed in any offset."""
     return date.fromordinal(max(1, latest_day(instant).toordinal() - 2))
+
+
+def shifted(instant: datetime, by: timedelta) -> datetime:
+    """An instant so much later, or earlier; where that cannot be said, the last one that can, or the first."""
+    try:
+        return instant + by
+    except OverflowError:
+        if by > timedelta():
+            return datetime.max.replace(tzinfo=instant.tzinfo)
+        return datetime.min.replace(tzinfo=instant.tzinfo)
+
+
+def days_on(day: date, count: int) -> date:
+    """So many days after a day, or before it; the last day there is, or the first, where that is beyond."""
+    return date.fromordinal(min(max(1, day.toordinal() + count), date.max.toordinal()))
+
+
+def in_zone(instant: datetime, zone: tzinfo | None) -> datetime:
+    """The instant by another offset; by its own where the other has no year for it."""
+    try:
+        return instant.astimezone(zone)
+    except (OverflowError, ValueError):
+        return instant
 
 
 def from_nanoseconds(nanoseconds: int) -> datetime:

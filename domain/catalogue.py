@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any, TypeVar, Union, cast
 
 import msgspec
@@ -15,6 +16,7 @@ from domain.flaws import Reason, flaws, id_flaws, ids_are_sound, nul_flaws
 from domain.identifiers import NO_DEALER, escape, unescape
 
 BODY_BYTES_MAX = 250_000  # the stream takes 256 KiB with headers
+REASONS_MAX = 100  # that are told of one event
 FAMILIES = ("orders", "deliveries", "dealers", "promotions", "field", "plans", "decisions")
 
 Effective = Callable[[Any], datetime | None]
@@ -115,6 +117,14 @@ class Upcaster(Struct, frozen=True):
     old: str
     new: str
     change: Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def _some(reasons: Iterator[Reason]) -> list[Reason]:
+    """The first of them: an event may be wrong in every line of thousands."""
+    found = list(islice(reasons, REASONS_MAX))
+    if next(reasons, None) is not None:
+        found.append(Reason("(body)", f"has more that is wrong: the first {REASONS_MAX} are named"))
+    return found
 
 
 def _refuse_other_than_utf8(body: bytes) -> None:
@@ -281,11 +291,11 @@ class Catalogue:
         if name not in self.types:
             envelope = {**raw, "type": "", "data": {}}
             reasons = [Reason("type", f"{name!r} is not in the catalogue: see GET /schemas")]
-            reasons += [r for r in flaws(Envelope, envelope, "") if r.field not in ("type", "data")]
+            reasons += [r for r in _some(flaws(Envelope, envelope, "")) if r.field not in ("type", "data")]
             raise Rejected("not_understood" if len(reasons) == 1 else "invalid", reasons)
         wanted = self.types[name].envelope
         try:
             return msgspec.convert(raw, wanted)
         except (msgspec.ValidationError, RecursionError) as error:
-            found = list(flaws(wanted, raw, ""))
+            found = _some(flaws(wanted, raw, ""))
             raise Rejected("invalid", found or [Reason("(body)", str(error))]) from None

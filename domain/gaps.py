@@ -12,7 +12,7 @@ from domain.envelope import Payload
 from domain.identifiers import Id
 from domain.texts import Text
 
-LogSequence = Annotated[int, Meta(ge=1, description="A sequence of the log.")]
+LogSequence = Annotated[int, Meta(ge=1, le=2**63 - 1, description="A sequence of the log.")]
 
 
 class Gap(Struct, frozen=True, order=True, gc=False):

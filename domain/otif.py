@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from domain.calendar import Window
+from domain.calendar import Window, in_zone, shifted
 from domain.fulfilment import Asked, Came, Course, Sent, Stated, same_place
 from domain.numbers import ZERO, Share, exact_fields
 from domain.places import Place
@@ -190,7 +190,7 @@ def judge_lines(course: Course, rule: Rule, at: datetime | None = None) -> list[
             continue
         else:
             line = LineVerdict(sku, expected, window=window)
-            line.overdue = at is not None and window is not None and at >= window.to + grace
+            line.overdue = at is not None and window is not None and at >= shifted(window.to, grace)
         if not line.ok and (line.outcome != "not_shipped" or line.overdue):
             line.cause = _cause(course, rule, line, gone, sku in spoilt)
         found.append(line)
@@ -261,7 +261,9 @@ def _judge_steps(
     line = LineVerdict(sku, expected, moved, ZERO, window, "no_window", in_full, place)
     if window is None:
         return line
-    opens, closes = (window.from_ - grace, window.to + grace) if grace else (window.from_, window.to)
+    opens, closes = (
+        (shifted(window.from_, -grace), shifted(window.to, grace)) if grace else (window.from_, window.to)
+    )
     # Goods have to leave before they can arrive: leaving before the window opens is not too early.
     is_early = rule.measure == "arrived" and first < opens
     if last < closes and not is_early:
@@ -277,7 +279,7 @@ def _judge_steps(
     line.timely = min(expected, sum(timely, ZERO))
     if (done := reached(steps, enough) or last) >= closes:
         line.outcome = "late"
-        line.days_late = (done.astimezone(closes.tzinfo).date() - last_day(window)).days
+        line.days_late = (in_zone(done, closes.tzinfo).date() - last_day(window)).days
     else:
         line.outcome = "early" if is_early else "on_time"
         line.ok = line.outcome == "on_time" and in_full and place is not False
@@ -286,7 +288,7 @@ def _judge_steps(
 
 def last_day(window: Window) -> date:
     """The business day on which a window closes."""
-    return (window.to - timedelta.resolution).date()
+    return shifted(window.to, -timedelta.resolution).date()
 
 
 def reached(steps: Sequence[Step], enough: Decimal) -> datetime | None:
@@ -334,7 +336,7 @@ def _cause(course: Course, rule: Rule, line: LineVerdict, left: Sequence[Step], 
     enough = (_ONE - rule.tolerance_under) * line.cases
     gone = reached(left, enough)
     if line.window is not None and (line.outcome == "late" or line.overdue):
-        closes = line.window.to + timedelta(minutes=rule.grace_minutes)
+        closes = shifted(line.window.to, timedelta(minutes=rule.grace_minutes))
         if gone is not None and gone < closes:
             return "transit"
         if (held := _held(course, closes, gone)) != "":

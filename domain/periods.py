@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
+from datetime import date
 
 from msgspec import Struct
+
+from domain.calendar import days_on
 
 
 class Period(Struct, frozen=True, gc=False):
@@ -38,9 +40,12 @@ def no_period(name: str) -> str:
     return f"{name!r} is no year, quarter or month: 2026, 2026-Q1, 2026-03"
 
 
+def quarter_of(day: date) -> str:
+    """The name of the quarter a day lies in."""
+    return f"{day.year:04}-Q{(day.month + 2) // 3}"
+
+
 def quarters(day: date) -> list[Period]:
     """The quarter before a day's, and the day's own."""
-    now = f"{day.year}-Q{(day.month + 2) // 3}"
-    first = date(day.year, 3 * ((day.month - 1) // 3) + 1, 1) - timedelta(days=1)
-    names = [f"{first.year}-Q{(first.month + 2) // 3}", now]
-    return [found for name in names if (found := period_of(name)) is not None]
+    first = days_on(date(day.year, 3 * ((day.month - 1) // 3) + 1, 1), -1)
+    return [found for one in (first, day) if (found := period_of(quarter_of(one))) is not None]

@@ -135,29 +135,29 @@ def _order(document: Document) -> Conduct | None:
 
 
 def _case(document: Document) -> Conduct | None:
-    recorded, confirmed = document.one(ViolationRecorded), document.one(ViolationConfirmed)
-    first = recorded or confirmed
-    if first is None:
+    confirmed = document.one(ViolationConfirmed)
+    since = document.opened(ViolationRecorded) or document.opened(ViolationConfirmed)
+    if since is None:
         return None
     dismissed = document.one(ViolationDismissed)
     if confirmed is None or (dismissed is not None and dismissed.time > confirmed.time):
-        return document.dealer, business_day(first.time), {} if dismissed else {"violations_open": 1}
+        return document.dealer, business_day(since), {} if dismissed else {"violations_open": 1}
     kind = confirmed.data.kind
     name = "price_breaches" if kind in PRICE_KINDS else "other_violations"
     name = "diversions" if kind in DIVERSION_KINDS else name
-    return document.dealer, business_day(first.time), {name: 1}
+    return document.dealer, business_day(since), {name: 1}
 
 
 def _complaint(document: Document) -> Conduct | None:
-    opened, resolved = document.one(ComplaintOpened), document.one(ComplaintResolved)
-    if opened is None:
+    since, resolved = document.opened(ComplaintOpened), document.one(ComplaintResolved)
+    if since is None:
         return None
     counts = {"complaints": 1}
     if resolved is not None and resolved.data.decision is not None:
         decision = resolved.data.decision.strip().lower()
         if not decision.startswith(("unfounded", "不成立")):
             counts["complaints_upheld"] = 1
-    return document.dealer, business_day(opened.time), counts
+    return document.dealer, business_day(since), counts
 
 
 def _count(document: Document) -> Conduct | None:

@@ -98,7 +98,8 @@ def _delivery(about: Document, document: Document | None) -> Delivery:
         data = dispatched.data
         row.order, row.carrier = data.order or "", data.carrier or ""
         row.origin, row.destination = data.from_ or "", data.to or ""
-        row.day, row.dispatched_at = business_day(dispatched.time), document.opened(DeliveryDispatched)
+        row.dispatched_at = document.opened(DeliveryDispatched)
+        row.day = business_day(row.dispatched_at or dispatched.time)
         if data.requested is not None:
             row.requested_from, row.requested_to = data.requested.from_, data.requested.to
         if data.promised is not None:

@@ -36,6 +36,13 @@ class Document(Struct, frozen=True, eq=False, gc=False):
                 return statement  # type: ignore[return-value]
         return None
 
+    def first(self, payload: type[P]) -> Recorded[P] | None:
+        """The first statement of a type, by claimed time: what later ones restate."""
+        for statement in self.statements:
+            if type(statement.data) is payload:
+                return statement  # type: ignore[return-value]
+        return None
+
     def each(self, payload: type[P]) -> list[Recorded[P]]:
         """The last statement of every slot of a type, by time: receipts of a delivery, intervals of a rep."""
         slot = BY_PAYLOAD[payload].slot

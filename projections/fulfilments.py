@@ -29,6 +29,7 @@ from projections.orders import lines_of
 from projections.rows import Row, Rows, table
 
 Statement = Recorded[OrderPlaced] | Recorded[OrderAmended] | Recorded[OrderConfirmed]
+Since = tuple[datetime, Statement]  # from when a statement speaks
 Head = tuple[datetime | None, date | None, str, str, str, str]
 Part = tuple[Sent | None, tuple[Came, ...]]
 
@@ -109,7 +110,7 @@ def _head(document: Document | None) -> Head:
     opened = data.placed or document.opened(OrderPlaced)
     return (
         opened,
-        business_day(data.placed or placed.time),
+        business_day(opened or placed.time),
         data.rep or "",
         data.territory or "",
         city,
@@ -196,6 +197,7 @@ def _parts(document: Document) -> dict[str, Part]:
         at = document.opened(DeliveryDispatched) or dispatched.time
         sent = Sent(at, document.id, _added(loaded), data.carrier or "", data.to or "")
         found[named] = sent, ()
+    arrivals: dict[str, list[Came]] = {}
     for event in document.each(DeliveryReceived):
         receipt = event.data
         order = receipt.order or named
@@ -207,8 +209,10 @@ def _parts(document: Document) -> dict[str, Part]:
                 ]
             )
             came = Came(receipt.arrived, document.id, receipt.receipt, taken, receipt.place)
-            load, before = found.get(order, (None, ()))
-            found[order] = load, tuple(sorted([*before, came], key=_receipt_order))
+            arrivals.setdefault(order, []).append(came)
+    for order, came_by in arrivals.items():
+        load, _ = found.get(order, (None, ()))
+        found[order] = load, tuple(sorted(came_by, key=_receipt_order))
     return found
 
 
@@ -231,13 +235,13 @@ def _course_of(document: Document) -> Course:
         return _EMPTY
     stated = _stated(document, placed)
     requested, promised = [], []
-    for event in stated:
+    for at, event in stated:
         data = event.data
         if isinstance(data, OrderPlaced) and data.requested is not None:
-            requested.append(Stated(event.time, data.requested))
+            requested.append(Stated(at, data.requested))
         if not isinstance(data, OrderAmended) and data.promised is not None:
-            promised.append(Stated(event.time, data.promised))
-    changed = [e.time for e in stated if isinstance(e.data, OrderAmended) and e.data.initiator == "dealer"]
+            promised.append(Stated(at, data.promised))
+    changed = [at for at, e in stated if isinstance(e.data, OrderAmended) and e.data.initiator == "dealer"]
     return Course(
         asked=_asked(document, stated),
         requested=tuple(requested),
@@ -249,19 +253,21 @@ def _course_of(document: Document) -> Course:
     )
 
 
-def _stated(document: Document, placed: Recorded[OrderPlaced]) -> list[Statement]:
-    """What states windows: the order as it was placed, then confirmations and amendments by time.
+def _stated(document: Document, placed: Recorded[OrderPlaced]) -> list[Since]:
+    """What states windows, and since when: the order as it was placed, then confirmations and amendments by time.
 
-    Every confirmation that stands is a promise of its time; one that bears the time of another replaces it.
+    An order that is placed again is as old as what it restates. Every confirmation that stands is a promise of its
+    time; one that bears the time of another replaces it.
     """
     later: dict[tuple[type[Payload], datetime], Statement] = {}
     for event in document.statements:
         if isinstance(event.data, OrderConfirmed | OrderAmended):
             later[type(event.data), event.time] = event  # type: ignore[assignment]
-    return [placed, *later.values()]
+    first = document.first(OrderPlaced) or placed
+    return [(first.time, placed), *[(event.time, event) for event in later.values()]]
 
 
-def _asked(document: Document, stated: list[Statement]) -> tuple[Asked, ...]:
+def _asked(document: Document, stated: list[Since]) -> tuple[Asked, ...]:
     """The products of the order as it stands; what its lines state for themselves goes before the order's."""
     quantities: dict[str, Decimal] = {}
     skus: dict[str, str] = {}
@@ -269,7 +275,7 @@ def _asked(document: Document, stated: list[Statement]) -> tuple[Asked, ...]:
         if line.quantity:
             quantities[line.sku] = line.quantity + quantities.get(line.sku, ZERO)
             skus[line.line] = line.sku
-    if not any(_own(event.data) for event in stated):
+    if not any(_own(event.data) for _, event in stated):
         return tuple([Asked(sku, quantity) for sku, quantity in quantities.items()])
     return tuple(
         [
@@ -286,12 +292,12 @@ def _own(data: OrderPlaced | OrderAmended | OrderConfirmed) -> bool:
     return any(line.promised is not None or line.requested is not None for line in data.lines)
 
 
-def _windows(stated: list[Statement], lines: set[str]) -> tuple[tuple[Stated, ...], tuple[Stated, ...]]:
+def _windows(stated: list[Since], lines: set[str]) -> tuple[tuple[Stated, ...], tuple[Stated, ...]]:
     """What was requested and promised for some lines, of which the last to say so speaks for all of them."""
     requested: list[Stated] = []
     promised: list[Stated] = []
     own_request = own_promise = False
-    for event in stated:
+    for at, event in stated:
         data = event.data
         request = data.requested if isinstance(data, OrderPlaced) else None
         promise = data.promised if not isinstance(data, OrderAmended) else None
@@ -306,9 +312,9 @@ def _windows(stated: list[Statement], lines: set[str]) -> tuple[tuple[Stated, ..
                 if asks and (wanted := getattr(line, "requested", None)) is not None:
                     request, own_request = wanted, True
         if request is not None:
-            requested.append(Stated(event.time, request))
+            requested.append(Stated(at, request))
         if promise is not None:
-            promised.append(Stated(event.time, promise))
+            promised.append(Stated(at, promise))
     return tuple(requested) if own_request else (), tuple(promised) if own_promise else ()
 
 

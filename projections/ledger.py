@@ -160,10 +160,10 @@ def _paid(document: Document, found: Account) -> None:
     sign = -1 if refund else 1
     for part in data.allocations:
         found.settle(part.invoice, at, data.currency, sign * part.amount)
-    failed = document.one(PaymentFailed)
+    failed = document.opened(PaymentFailed)
     if failed is not None:
-        found.move(business_day(failed.time), data.currency, "failed", sign * data.amount)
-        undone = max(failed.time, at)
+        found.move(business_day(failed), data.currency, "failed", sign * data.amount)
+        undone = max(failed, at)
         for part in data.allocations:
             found.settle(part.invoice, undone, data.currency, -sign * part.amount)
 
@@ -265,4 +265,5 @@ def _put_payment(row: Payment, document: Document | None) -> None:
         row.day = business_day(row.received or event.time)
         row.allocated = sum([part.amount for part in data.allocations], ZERO)
     if (failed := document.one(PaymentFailed)) is not None:
-        row.failed, row.failed_day, row.reason = failed.time, business_day(failed.time), failed.data.reason
+        row.failed, row.reason = document.opened(PaymentFailed), failed.data.reason
+        row.failed_day = business_day(row.failed or failed.time)

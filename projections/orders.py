@@ -174,8 +174,8 @@ def status_of(document: Document) -> str:
 
 def closed_at(document: Document) -> datetime | None:
     """When nothing more was expected of the order."""
-    ends = [e.time for e in (document.one(OrderCancelled), document.one(OrderClosed)) if e is not None]
-    return min(ends) if ends else None
+    ends = [document.opened(OrderCancelled), document.opened(OrderClosed)]
+    return min((end for end in ends if end is not None), default=None)
 
 
 def fulfilled(document: Document | None) -> dict[str, tuple[Decimal, Decimal]]:

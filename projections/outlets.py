@@ -91,11 +91,11 @@ def fold_outlet(change: Change, rows: Rows) -> None:
             row.country, row.region, row.city = _place(data.address)
             row.district = data.address.district or ""
     row.opened = document.opened(OutletOpened)
-    opened, closed = document.one(OutletOpened), document.one(OutletClosed)
+    opened, closed = document.one(OutletOpened), document.first(OutletClosed)
     if closed is not None and (
         opened is None or (opened.time, opened.sequence) < (closed.time, closed.sequence)
     ):
-        row.closed = closed.effective
+        row.closed = document.opened(OutletClosed)
 
 
 def fold_location(change: Change, rows: Rows) -> None:

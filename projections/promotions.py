@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from domain.calendar import business_day, latest_day
+from domain.calendar import business_day, days_on, latest_day
 from domain.numbers import ZERO, Money, Quantity, portion, product
 from domain.orders import Line, OrderPlaced
 from domain.promotions import (
@@ -353,7 +353,7 @@ def _against_baseline(tables: Tables, row: Promotion, plan: PromotionPlan, held:
     """Compare with what the same products sold to the same dealers before (domain.md §3.12)."""
     assert row.from_day is not None
     assert row.to_day is not None
-    first, last = row.from_day - timedelta(days=BASELINE_DAYS), row.from_day
+    first, last = days_on(row.from_day, -BASELINE_DAYS), row.from_day
     stated = plan.baseline
     if stated is not None and stated.from_ is not None:
         first = business_day(stated.from_)
@@ -363,7 +363,7 @@ def _against_baseline(tables: Tables, row: Promotion, plan: PromotionPlan, held:
     scope = {"dealer": sorted(held.dealers), "sku": sorted(held.skus), "currency": [row.currency]}
     for _, *values in tables.sums(Sale, ("currency",), names, ("day", first, last), **scope):
         quantity, net, cost = quantity + values[0], net + values[1], cost + values[2]
-    passed = Decimal(max(0, (min(row.to_day, today + timedelta(days=1)) - row.from_day).days))
+    passed = Decimal(max(0, (min(row.to_day, days_on(today, 1)) - row.from_day).days))
     if stated is not None and stated.daily_quantity is not None:
         row.baseline_quantity = portion(stated.daily_quantity, passed, ONE)
     elif last > first:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
-from domain.calendar import business_day
+from domain.calendar import business_day, shifted
 from domain.numbers import ZERO
 from domain.orders import OrderClosed, OrderConfirmed, OrderHeld, OrderReleased
 from domain.stock import SelloutReported
@@ -329,7 +329,7 @@ def _resold(document: Document) -> Resold | None:
         if (held := lines.get(line.sku)) is not None:
             quantity, net = held[0] + quantity, held[1] + net
         lines[line.sku] = quantity, net
-    last = business_day(data.to - timedelta(microseconds=1))
+    last = business_day(shifted(data.to, -timedelta.resolution))
     return Resold(last, data.flow, data.currency or "", lines)
 
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from msgspec import Struct
 
+from domain.calendar import days_on, in_zone
 from domain.numbers import ZERO, portion
 from projections.assignments import Holding
 from projections.dealers import DealerState
@@ -75,14 +76,14 @@ class Sold(Struct, gc=False):
 
 def today(plan: TargetPlan, at: datetime) -> date:
     """The day an instant falls on by the target's own clock."""
-    return at.astimezone(timezone(timedelta(minutes=plan.offset_minutes))).date()
+    return in_zone(at, timezone(timedelta(minutes=plan.offset_minutes))).date()
 
 
 def limits(plan: TargetPlan, at: datetime) -> tuple[date, date]:
     """The days of a target that have come by an instant: [first, last)."""
     assert plan.from_day is not None
     assert plan.to_day is not None
-    return plan.from_day, min(plan.to_day, today(plan, at) + timedelta(days=1))
+    return plan.from_day, min(plan.to_day, days_on(today(plan, at), 1))
 
 
 def delivers(tables: Tables) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from domain.calendar import days_on
 from domain.numbers import ZERO, portion
 from domain.policies import RECOGNITION, Calendar, Policy, calendar_of, in_force
 from domain.recognition import Recognition, RecognitionError, default, recognition
@@ -79,7 +80,7 @@ def targets(tables: Tables, at: datetime, filters: Mapping[str, Sequence[Any]]) 
 def _last_day(plan: TargetPlan) -> date:
     """The day whose rules hold for the whole of a target."""
     assert plan.to_day is not None
-    return plan.to_day - timedelta(days=1)
+    return days_on(plan.to_day, -1)
 
 
 def _rule(plan: TargetPlan, policies: Sequence[Policy], at: datetime) -> Recognition | None:

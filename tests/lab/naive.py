@@ -198,9 +198,9 @@ def ledger(known: Known, dealer: str) -> dict[tuple[date, str], dict[str, Decima
             refund = data.get("kind") == "refund"
             at = opened(events, "payment.received.v1")
             move(at, data["currency"], "refunded" if refund else "paid", number(data["amount"]))
-            if (failed := last(events, "payment.failed.v1")) is not None:
+            if last(events, "payment.failed.v1") is not None:
                 amount = number(data["amount"]) * (-1 if refund else 1)
-                move(when(failed["time"]), data["currency"], "failed", amount)
+                move(opened(events, "payment.failed.v1"), data["currency"], "failed", amount)
         balance = last(events, "balance.opened.v1")
         if balance is not None and balance["data"].get("kind") == "receivable":
             for line in balance["data"]["lines"]:

@@ -77,7 +77,7 @@ def items(
         if payment is None or opened(events, payment["type"]) > at:
             return
         data, failed = payment["data"], last(events, "payment.failed.v1")
-        if failed is not None and when(failed["time"]) <= at:
+        if failed is not None and opened(events, "payment.failed.v1") <= at:
             return  # as if it had never come
         sign = -1 if data.get("kind") == "refund" else 1
         move(data["currency"], -sign * number(data["amount"]))

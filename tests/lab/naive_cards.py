@@ -142,7 +142,7 @@ def violations(book: Book) -> tuple[int, int, int]:
     for events in book.documents(*CASES):
         recorded, confirmed, dismissed = [last(events, type) for type in CASES]
         first = recorded or confirmed
-        if first is None or confirmed is None or not book.covers(when(first["time"]).date()):
+        if first is None or confirmed is None or not book.covers(opened(events, first["type"]).date()):
             continue
         if dismissed is None or when(dismissed["time"]) <= when(confirmed["time"]):
             kind = confirmed["data"]["kind"]
@@ -152,12 +152,12 @@ def violations(book: Book) -> tuple[int, int, int]:
 
 def accused(book: Book) -> bool:
     """Whether there is a case that was not dismissed, or a complaint."""
-    said = [last(events, COMPLAINTS[0]) for events in book.documents(*COMPLAINTS)]
+    said = [(events, last(events, COMPLAINTS[0])) for events in book.documents(*COMPLAINTS)]
     for events in book.documents(*CASES):
         recorded, confirmed, dismissed = [last(events, type) for type in CASES]
         if dismissed is None or (confirmed and when(dismissed["time"]) <= when(confirmed["time"])):
-            said.append(recorded or confirmed)
-    return any(one is not None and book.covers(when(one["time"]).date()) for one in said)
+            said.append((events, recorded or confirmed))
+    return any(one is not None and book.covers(opened(events, one["type"]).date()) for events, one in said)
 
 
 def complaints(book: Book) -> int:
@@ -165,7 +165,7 @@ def complaints(book: Book) -> int:
     found = 0
     for events in book.documents(*COMPLAINTS):
         first, resolved = last(events, COMPLAINTS[0]), last(events, COMPLAINTS[1])
-        if first is not None and resolved is not None and book.covers(when(first["time"]).date()):
+        if first is not None and resolved is not None and book.covers(opened(events, COMPLAINTS[0]).date()):
             said = resolved["data"].get("decision")
             found += said is not None and not said.strip().lower().startswith(("unfounded", "不成立"))
     return found
@@ -207,8 +207,10 @@ def payments(book: Book) -> int | None:
                 at = opened(events, payment["type"])
                 settled.append((part["invoice"], data["currency"], at, amount))
                 if failed is not None:
-                    settled.append((part["invoice"], data["currency"], when(failed["time"]), -amount))
-        bounced += failed is not None and book.covers(when(failed["time"]).date())
+                    settled.append(
+                        (part["invoice"], data["currency"], opened(events, "payment.failed.v1"), -amount)
+                    )
+        bounced += failed is not None and book.covers(opened(events, "payment.failed.v1").date())
     due = missed = 0
     for invoice, amount in invoices:
         data = invoice["data"]
