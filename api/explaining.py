@@ -25,8 +25,13 @@ from api.reading import Opened, reached
 from api.selecting import conditions
 from api.unfolding import Dependence, Unfolding
 from api.views import View
+from domain.catalogue import TYPES
+from domain.envelope import Payload, Recorded
 from infra.tables import codec_of
 from projections.documents import document_key
+
+#: Kinds of document that facts are held to, whenever they came.
+YARDSTICKS = ("policy", "target")
 
 Values = dict[str, Any]  # by field, as they are stored
 
@@ -43,6 +48,9 @@ class Effect(Struct, frozen=True):
     changes: dict[str, Difference]
 
 
+Placed = tuple[int, Effect]  # which of the effects it is
+
+
 class Explanation(Struct, frozen=True):
     """A row and the events that made it what it is, as the log has them; the differences of a number add up to it."""
 
@@ -57,13 +65,17 @@ class Explanation(Struct, frozen=True):
 def explain(
     opened: Opened, view: View, key: Sequence[Stored], query: Query, now: datetime
 ) -> Explanation | None:
-    """Fold what bears on a row again, event by event; None where nothing makes such a row."""
+    """Fold what bears on a row again, event by event, policies and targets first; None where nothing makes it.
+
+    In whatever order events are taken, the row at the end is the same, and the differences add up to it.
+    """
     at = query.valid_at or now
     query = msgspec.structs.replace(query, filters={n: [v] for n, v in zip(view.key, key, strict=True)})
     effects: list[Effect] = []
     depends = Dependence(view, key, query)
     with opened.reader() as reader, opened.replaying.past(reader, view, query) as (past, events, there):
-        walk = Unfolding(past, events, depends, lambda: row_of(there.connection, view, query, at, depends))
+        told = sorted(events, key=_yardsticks_first)
+        walk = Unfolding(past, told, depends, lambda: row_of(there.connection, view, query, at, depends))
         for event, change, before, row in walk.steps():
             if changes := changes_of(view.shown, before, row):
                 about = document_key(event) if change is None else change.document.key
@@ -73,6 +85,11 @@ def explain(
         return None
     said = told_of(view.shown, walk.row)
     return Explanation(view.name, {name: said[name] for name in view.key}, sequence, at, said, tuple(effects))
+
+
+def _yardsticks_first(event: Recorded[Payload]) -> tuple[bool, int]:
+    """By what is measured stands before what is: a card that came later is opened up to the facts it counts."""
+    return TYPES[event.type].document not in YARDSTICKS, event.sequence
 
 
 def row_of(connection: sa.Connection, view: View, query: Query, at: datetime, depends: Dependence) -> Values:
@@ -112,7 +129,7 @@ def _page(view: View, found: Explanation, query: bytes) -> bytes:
         f"<h1>{pages.linked(escape(title), row)}</h1>"
         f"<p>as of sequence {found.sequence}, {instant_text(found.at)}</p>"
     ]
-    effects = {effect.sequence: effect for effect in found.effects}
+    effects = {effect.sequence: (place, effect) for place, effect in enumerate(found.effects)}
     if not effects:
         parts.append("<p>No event made it: it is part of the program.</p>")
     for field in view.shown:
@@ -129,7 +146,7 @@ def _page(view: View, found: Explanation, query: bytes) -> bytes:
     return pages.page(title, "".join(parts))
 
 
-def _items(field: Field, steps: Mapping[int, Difference], effects: Mapping[int, Effect]) -> str:
+def _items(field: Field, steps: Mapping[int, Difference], effects: Mapping[int, Placed]) -> str:
     """A list: each of its items by itself, with the events that moved any of its fields."""
     moved: dict[str, dict[str, dict[int, Difference]]] = {}  # item → field → sequence
     for sequence, change in steps.items():
@@ -145,7 +162,7 @@ def _items(field: Field, steps: Mapping[int, Difference], effects: Mapping[int, 
     return "".join(said)
 
 
-def _steps(effects: Mapping[int, Effect], columns: Mapping[str, Mapping[int, Difference]]) -> str:
+def _steps(effects: Mapping[int, Placed], columns: Mapping[str, Mapping[int, Difference]]) -> str:
     """The events that moved any of some fields: what each was then, and of a number by how much."""
     numbers = {n: any(one.difference is not None for one in column.values()) for n, column in columns.items()}
     head = "".join(
@@ -155,8 +172,12 @@ def _steps(effects: Mapping[int, Effect], columns: Mapping[str, Mapping[int, Dif
         for name in columns
     )
     lines = []
-    for sequence in sorted({sequence for column in columns.values() for sequence in column}):
-        effect, cells = effects[sequence], {name: column.get(sequence) for name, column in columns.items()}
+    moving = {sequence for column in columns.values() for sequence in column}
+    for sequence in sorted(moving, key=lambda one: effects[one][0]):
+        (_, effect), cells = (
+            effects[sequence],
+            {name: column.get(sequence) for name, column in columns.items()},
+        )
         said = "".join(_then(one, numeric=numbers[name]) for name, one in cells.items())
         lines.append(
             f'<tr><td><a href="/events/{sequence}">{sequence}</a></td>'

@@ -33,6 +33,7 @@ Verify = Callable[[], Awaitable[None]]
 
 SILENT_SECONDS = 2.0
 RETRY_SECONDS = 0.2
+STUCK_MAX = 3  # how often the end is subscribed anew while nothing comes that is there
 IDLE_SECONDS = 60
 IDLE_PULL_SECONDS = 0.5  # how long a pull waits for a first message; an end that is asked for waits as long
 LINGER_SECONDS = 0.002  # what a first message waits for others
@@ -93,7 +94,7 @@ async def tail(
     the tail, too.
     """
     end = _End(await stream_state(broker.connection), after, handle)
-    subscribed, stuck = False, -1
+    subscribed, stuck, times = False, -1, 0
     while True:
         end.renew()
         subscriber = broker.subscriber(
@@ -123,7 +124,8 @@ async def tail(
             await subscriber.stop()
         if verify is not None:
             await verify()
-        if stuck == end.handled:
+        times = times + 1 if stuck == end.handled else 0
+        if times == STUCK_MAX:
             raise LogUnreachableError(
                 f"what comes after sequence {stuck} of the log does not come by its live end"
             )

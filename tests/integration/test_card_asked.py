@@ -16,7 +16,7 @@ from domain.event_types import CATALOGUE
 from infra.importing import Import
 from infra.message import Message
 from tests.lab.databases import Databases, Where
-from tests.lab.events import NOON, body, log
+from tests.lab.events import NOON, body, log, order
 from tests.lab.site import fold, site
 
 ROOT = Path(__file__).parents[2]
@@ -136,6 +136,42 @@ def test_built_in_policies_are_read_beside_published_ones(built: Where) -> None:
     }
     assert (published["row"]["built_in"], len(published["effects"])) == (False, 1)
     assert (own["row"]["built_in"], own["effects"]) == (True, [])
+
+
+def test_a_card_that_came_later_than_its_facts_opens_up_to_them(built: Where) -> None:
+    """And not to the policy that was published at last, nor to the target that was set."""
+    promised = {"from": "2026-03-02T00:00:00Z", "to": "2026-03-04T00:00:00Z"}
+    line = [{"sku": "COLA", "quantity": "1"}]
+    taken = {"receipt": "R", "arrived": "2026-03-03T00:00:00Z", "lines": [{"sku": "COLA", "accepted": "1"}]}
+    criterion = {"code": "way", "figure": "on_time", "points": 5, "way": "ratio"}
+    rule = {"policy": "ours", "kind": "assessment", "version": "1", "effective": "2026-01-01T00:00:00Z"}
+    goal = {
+        "measure": "quantity",
+        "flow": "primary",
+        "from_": "2026-01-01T00:00:00Z",
+        "to": "2026-07-01T00:00:00Z",
+    }
+    said = [
+        order("O1", "D1", ("COLA", 1), promised=promised),
+        body("delivery.dispatched.v1", delivery="L1", order="O1", dealer="D1", lines=line),
+        body("delivery.received.v1", delivery="L1", order="O1", dealer="D1", **taken),
+        body("target.set.v1", target="T1", scope={"dealer": "D1"}, value="5", **goal),
+        body("policy.published.v1", body={"criteria": [criterion]}, **rule),
+    ]
+    fold(built, log(said))
+
+    with site(built) as client:
+        card = client.get("/assessments/D1/2026-Q1/ours/explain").json()
+        target = client.get("/targets/T1/explain").json()
+
+    moved = [
+        (effect["sequence"], name)
+        for effect in card["effects"]
+        for name in effect["changes"].get("criteria", {}).get("parts", {}).get("way", {})
+        if name in ("part", "whole")
+    ]
+    assert moved == [(1, "part"), (1, "whole"), (3, "part")]
+    assert [effect["sequence"] for effect in target["effects"] if "actual" in effect["changes"]][-1] < 4
 
 
 def test_a_card_is_asked_by_its_period_and_opens_up_to_its_points(built: Where) -> None:
