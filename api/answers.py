@@ -80,7 +80,7 @@ def answer_row(view: View, page: Page, format: str, query: bytes, headers: Heade
         [row], key, opens = shown(page), page.rows[0][: len(view.key)], view.explained and page.opens
         title = " · ".join(view.key_texts(key))
         current = f"<p>as of sequence {page.sequence}, {instant_text(page.at)}</p>"
-        about = f"<h1>{escape(title)}</h1>{_about(view)}{current}"
+        about = f"<h1>{escape(title)}</h1>{'' if page.opens else pages.TRIED}{_about(view)}{current}"
         leads = Leads(view, query, opens=opens)
         record = pages.record(page.fields, row, leads.of_row(row, key, alone=True))
         body = pages.page(title, about + record + leads.ways_on(row, key))
@@ -151,4 +151,5 @@ def _html_page(view: View, page: Page, table: str, following: str) -> bytes:
     more = (
         f'<p><a rel="next" href="/{view.name}?{escape(following)}">next page →</a></p>' if following else ""
     )
-    return pages.page(view.name, f"<h1>{escape(view.name)}</h1>{_about(view)}{current}{table}{more}")
+    trial = "" if page.opens else pages.TRIED
+    return pages.page(view.name, f"<h1>{escape(view.name)}</h1>{trial}{_about(view)}{current}{table}{more}")

@@ -55,7 +55,9 @@ def history_page(dealer: str, found: History, figures: Iterable[Figures], follow
     here = {entry.sequence for entry in found.items}
     lines = "".join(_line(entry, here) for entry in found.items)
     table = f'<div class="wide"><table><thead><tr>{names}</tr></thead><tbody>{lines}</tbody></table></div>'
-    body = head + table + "".join(_figures(one) for one in figures)
+    figures = list(figures)
+    trial = "" if all(one.page.opens for one in figures) else pages.TRIED
+    body = head + trial + table + "".join(_figures(one) for one in figures)
     return pages.page(title, body, home=False)
 
 

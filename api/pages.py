@@ -16,6 +16,10 @@ from api.fields import Field, Shown
 TEXT_MAX = 200
 #: Fields that are a sequence of the log: they lead to what was recorded there.
 SEQUENCES = ("sequence", "of", "cutoff_sequence", "state_sequence")
+#: What a page says of a database that `qudao replay --policy` made.
+TRIED = (
+    "<p><strong>A policy was put in here that is in no event: this is a trial, and not the book.</strong></p>"
+)
 STYLE = """
 :root { color-scheme: light dark }
 body { font: 15px/1.45 system-ui, "Noto Sans CJK SC", "Microsoft YaHei", "PingFang SC", sans-serif; margin: 2rem }

@@ -159,6 +159,10 @@ def test_another_policy_can_be_put_in(made: Made) -> None:
         page = httpx.get(f"{past.url}/assessments?period=2025-Q1", headers={"Accept": "text/html"}).text
         assert "strict" in page
         assert "/explain" not in page  # which would be refused, as below
+        dealer = rows[0]["dealer"]
+        kept = httpx.get(f"{past.url}/dealers/{dealer}/history", headers={"Accept": "text/html"}).text
+        assert "is in no event" in page
+        assert "is in no event" in kept
         tried = {"periods": ["2025-Q1"], "card": CARD}
         simulated = httpx.post(f"{past.url}/assessments/simulate", json=tried).json()
         assert (simulated["compared"], simulated["grade_changes"]) == (len(rows), 0)
