@@ -347,8 +347,8 @@ async def _whole_or_hole(client: Connection, last: int) -> bool:
 async def test_durability_counts_only_the_servers_that_hold_the_log(
     cluster: Cluster, log: Connection
 ) -> None:
-    await delete_stream(log)
-    one = await create_stream(log, replicas=1)
+    await without_log(log)
+    one = await patiently(lambda: create_stream(log, replicas=1))
     holder = await leader_of(log, cluster)
     others = [node.monitor_url for node in cluster.nodes if node is not holder]
 
