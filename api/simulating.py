@@ -135,7 +135,8 @@ def simulate(opened: Opened, view: View, asked: Simulation, at: datetime) -> Sim
     then = {(row.dealer, row.period, row.policy if itself else ""): row for row in tried}
     keys = [(row.dealer, row.period, row.policy if itself else "") for row in found]
     pairs = [(row, then.get(key, _no_card(row))) for row, key in zip(found, keys, strict=True)]
-    pairs += [(_no_card(row), row) for key, row in then.items() if key not in set(keys)]
+    before = set(keys)
+    pairs += [(_no_card(row), row) for key, row in then.items() if key not in before]
     return _together([_compared(*pair) for pair in pairs], sequence, at)
 
 

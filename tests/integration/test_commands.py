@@ -243,6 +243,14 @@ def test_what_cannot_be_decided_is_refused_with_the_field_to_change(
     assert problem["errors"][0]["field"] == field
 
 
+def test_nobody_has_looked_at_more_than_the_log_has(book: Site) -> None:
+    assessed(book, "D14")
+
+    status, problem = publish(book, "D14", state_sequence=10**6)
+
+    assert (status, problem["errors"][0]["field"]) == (409, "state_sequence")
+
+
 def test_nothing_new_is_no_reason_to_restate(book: Site) -> None:
     assessed(book, "D9")
     _, first = publish(book, "D9")

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from html import unescape
 from pathlib import Path
 
 import msgspec
@@ -315,6 +316,34 @@ def test_what_was_sent_is_shown_as_far_as_it_can_be_read(
 
     assert (found.type, found.actor) == (type, None)
     msgspec.json.encode(found).decode()
+
+
+def test_a_statement_that_came_later_and_is_older_corrects_nothing(built: Where) -> None:
+    fold(
+        built,
+        log(
+            [
+                order("O1", "D1", ("COLA", 5), id="new"),
+                order("O1", "D1", ("COLA", 7), id="old", time=NOON - HOUR),
+            ]
+        ),
+    )
+
+    with site(built) as client:
+        items = client.get("/dealers/D1/history").json()["items"]
+
+    assert [(one["id"], one["corrects"], one["corrected_by"]) for one in items] == [
+        ("new", [2], []),
+        ("old", [], [1]),
+    ]
+
+
+def test_a_page_of_a_history_leads_to_the_next(asked: TestClient[Litestar]) -> None:
+    page = asked.get("/dealers/D1/history?limit=5", headers={"Accept": "text/html"}).text
+
+    [following] = re.findall('href="(/dealers/[^"]*)"', page)
+    items = asked.get(unescape(following), headers={"Accept": "application/json"}).json()["items"]
+    assert [one["sequence"] for one in items] == [6, 7, 8]
 
 
 def test_a_history_says_what_it_changed_in_a_target_of_the_dealer(built: Where) -> None:

@@ -17,7 +17,7 @@ from domain.policies import BUILT_IN, card_of
 from infra.message import Message
 from tests.integration.test_past_asked import OF_A_DEALER, VIEWS
 from tests.lab.databases import Databases
-from tests.lab.events import body
+from tests.lab.events import body, order
 from tests.lab.events import log as told
 from tests.lab.folding import RECORDED
 from tests.lab.qudao import qudao, up
@@ -191,6 +191,7 @@ def test_an_appeal_is_decided_on_numbers(year: Asked) -> None:
     [
         ({"periods": ["2025-Q1"]}, "card"),
         ({"periods": ["soon"], "policy": "pepsi-shanghai"}, "periods"),
+        ({"periods": ["2025-Q1", "2025-Q1"], "policy": "pepsi-shanghai"}, "periods[1]"),
         ({"periods": ["2025"], "policy": "nobody's"}, "policy"),
         ({"periods": ["2025"], "policy": "pepsi-shanghai", "card": CARD}, "policy"),
         ({"periods": ["2025"], "without": [1]}, "dealers"),
@@ -260,6 +261,29 @@ def test_a_dealer_that_did_nothing_in_a_period_is_no_mistake(files: Databases) -
         status, found = Asked(client).simulate(periods=["2025-Q1"], dealers=["D2"], card=CARD)
 
     assert (status, found["compared"]) == (200, 0)
+
+
+def test_a_card_that_is_not_there_without_an_event_is_shown_all_the_same(files: Databases) -> None:
+    rule = {"policy": "ours", "kind": "assessment", "version": "1", "effective": "2025-01-01T00:00:00Z"}
+    where = files.new()
+    fold(
+        where,
+        told(
+            [
+                order("O1", "D1", time=datetime(2025, 2, 3, tzinfo=UTC)),
+                body("policy.published.v1", body=CARD, **rule),
+            ]
+        ),
+    )
+
+    with site(where) as client:
+        status, found = Asked(client).simulate(periods=["2025-Q1"], dealers=["D1"], without=[2])
+
+    assert (status, found["compared"]) == (200, 2)
+    assert {(card["now"]["policy"], card["then"]["policy"]) for card in found["cards"]} == {
+        ("ours", ""),
+        ("", "pepsi-shanghai"),
+    }
 
 
 def test_views_that_are_not_folded_have_no_without(year: Asked) -> None:
