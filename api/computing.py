@@ -20,6 +20,7 @@ from domain.calendar import AHEAD_MAX, microseconds
 from infra.database import in_memory
 from infra.sql import Sql
 from infra.tables import Codec, codec_of
+from infra.wide import fitting
 from projections.projection import Computed
 
 DUE_MAX = 1000
@@ -89,5 +90,6 @@ def _given(connection: sa.Connection, codec: Codec, rows: Sequence[tuple[Any, ..
     """Rows as a table of this one statement."""
     sql = Sql(connection.dialect.name)
     statement = sa.text(sql.given(codec).replace(sql.marked("?"), ":rows"))
-    bound = statement.bindparams(rows=msgspec.json.encode(rows).decode())
+    held = rows if sql.postgresql else [fitting(row) for row in rows]
+    bound = statement.bindparams(rows=msgspec.json.encode(held).decode())
     return bound.columns(*[sa.column(column.name) for column in codec.columns]).cte("computed")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+from decimal import Decimal
 
 import msgspec
 
 from api.problems import Problem
 
 Value = str | int | bool | None
-INTEGER_MAX = 2**63
+INTEGER_MAX, DECIMAL_MAX = 2**63, 2**95  # a decimal is as large as its halves can be
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
@@ -45,7 +46,8 @@ def _fits(value: Value, kind: type) -> bool:
     if isinstance(value, bool) or kind is bool:
         return kind is bool and isinstance(value, bool)
     if isinstance(value, int):
-        return kind is int and -INTEGER_MAX <= value < INTEGER_MAX
+        most = {int: INTEGER_MAX, Decimal: DECIMAL_MAX}.get(kind, 0)
+        return -most <= value < most
     return kind is str and "\x00" not in value
 
 

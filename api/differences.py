@@ -40,7 +40,7 @@ def changes_of(
             continue
         difference: str | int | None = None
         if field.kind == "decimal":
-            difference = decimal_text((new or 0) - (old or 0))
+            difference = decimal_text(int(new or 0) - int(old or 0))
         elif field.kind == "integer":
             difference = (new or 0) - (old or 0)
         parts = _parts(items_of(field, old), items_of(field, new)) if numbers_of(field) is not None else UNSET

@@ -16,7 +16,19 @@ Parts = list[sa.ColumnElement[Any]]  # a number: itself, or its upper and its lo
 
 def halves(dialect: str, number: sa.ColumnElement[Any]) -> Parts:
     """A stored number as what can be added up without an overflow."""
-    return [number] if dialect == POSTGRESQL else [number.op(">>")(32), number.op("&")(MASK)]
+    if dialect == POSTGRESQL:
+        return [number]
+    wide = sa.func.typeof(number) == sa.literal_column("'text'")
+    return [
+        sa.case((wide, sa.func.high_half(number)), else_=number.op(">>")(32)),
+        sa.case((wide, sa.func.low_half(number)), else_=number.op("&")(MASK)),
+    ]
+
+
+def parted(dialect: str, number: int) -> Parts:
+    """A number to be compared with the parts of those that are stored."""
+    parts = [number] if dialect == POSTGRESQL else [number >> 32, number & MASK]
+    return [sa.literal(part, sa.types.NullType()) for part in parts]  # the driver knows how large each is
 
 
 def added(parts: Parts, where: sa.ColumnElement[bool] | None = None) -> Parts:

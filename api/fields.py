@@ -21,7 +21,13 @@ Shown = str | int | bool | Raw | None
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})")
 _INTEGER = re.compile(r"-?\d{1,19}")
 MILLION = 1_000_000
-STORED_TYPES: dict[str, type] = {"text": str, "integer": int, "boolean": bool, "decimal": int, "instant": int}
+STORED_TYPES: dict[str, type] = {
+    "text": str,
+    "integer": int,
+    "boolean": bool,
+    "decimal": Decimal,
+    "instant": int,
+}
 _SCHEMAS: dict[str, dict[str, Any]] = {
     "text": {"type": "string"},
     "integer": {"type": "integer"},
@@ -42,7 +48,7 @@ class Field(Struct, frozen=True):
 
     @property
     def stored_type(self) -> type:
-        """What the database gives for it."""
+        """What a cursor has of it: of a decimal a whole number of any size."""
         return STORED_TYPES.get(self.kind, str)
 
     @property
@@ -75,8 +81,9 @@ def field_of(column: Column) -> Field:
     return Field(column.name, column.kind, column.nullable, column.type)
 
 
-def decimal_text(millionths: int) -> str:
+def decimal_text(stored: int | str) -> str:
     """The canonical text of a stored decimal, as `numbers.text` writes it; a page has hundreds of them."""
+    millionths = int(stored)
     whole, part = divmod(abs(millionths), MILLION)
     sign = "-" if millionths < 0 else ""
     return f"{sign}{whole}.{part:06}".rstrip("0") if part else f"{sign}{whole}"

@@ -123,6 +123,12 @@ class Opened:
                 "what serves was built by another program, which did not know all of this: ask again when the "
                 "projector of this one has built it beside",
             )
+        if "integer overflow" in said:
+            return Problem(
+                "cannot_be_answered",
+                "one sum in it is beyond the 9.2 × 10^12 that SQLite adds up: ask for other rows by name, or serve "
+                "from PostgreSQL, which adds up any",
+            )
         if isinstance(error, sa.exc.OperationalError):
             return Problem("database_away", f"the database does not answer: {said.splitlines()[0]}")
         return error
@@ -173,7 +179,7 @@ def read_page(opened: Opened, view: View, query: Query, now: datetime) -> Page:
                 return Page(*read_sums(connection, view, query, at), sequence, at, opens)
             order = order_of(view, query)
             statement = _selected(view, query, at).limit(query.limit + 1)
-            statement = statement.where(*beyond(view, query, order))
+            statement = statement.where(*beyond(view, query, order, connection.dialect.name))
             statement = statement.order_by(*in_order(view, order, connection.dialect.name))
             rows = connection.execute(statement).fetchall()
             places = [list(view.fields).index(name) for name, _ in order]

@@ -46,7 +46,7 @@ def _written(columns: Sequence[tuple[str, str]]) -> Callable[[Iterable[Sequence[
 
 # Rows say the same again and again: a quantity of many lines, the day that many orders were asked for.
 @lru_cache(65_536)
-def _decimal(stored: int | None) -> str:
+def _decimal(stored: int | str | None) -> str:
     return "null" if stored is None else f'"{decimal_text(stored)}"'
 
 

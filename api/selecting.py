@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
 
 from api import cursor
-from api.fields import Stored
+from api.exact import Parts, halves, parted
 from api.query import Query
 from api.views import View
 from api.windows import Range
-from domain.calendar import AHEAD_MAX, microseconds
+from domain.calendar import AHEAD_MAX, latest_day, microseconds, shifted
 from infra.tables import POSTGRESQL
 
 Order = list[tuple[str, bool]]  # field, downwards
 
-_AHEAD_US = int(AHEAD_MAX.total_seconds()) * 1_000_000
+_READ: dict[str, Callable[[Any], int]] = {
+    "boolean": bool,
+    "decimal": int,
+}  # what a database says in other words
 
 
 def conditions(view: View, query: Query, at: datetime) -> list[sa.ColumnElement[bool]]:
@@ -36,9 +40,11 @@ def conditions(view: View, query: Query, at: datetime) -> list[sa.ColumnElement[
         wanted.append(sa.or_(*[within(view, range) for range in ranges]))
     if query.after is not None:
         wanted.append(column[view.follows] > query.after)
-    if view.appears:
-        appears = column[view.appears]
-        wanted.append(sa.or_(appears.is_(None), appears <= microseconds(at) + _AHEAD_US))
+    if view.appears and query.valid_at is None:  # else nothing was folded that was not true by then
+        appears, shown = column[view.appears], shifted(at, AHEAD_MAX)
+        whole = view.fields[view.appears].kind == "day"  # shown once it has begun anywhere
+        seen = appears <= (latest_day(shown).isoformat() if whole else microseconds(shown))
+        wanted.append(sa.or_(appears.is_(None), seen) if view.fields[view.appears].nullable else seen)
     return wanted
 
 
@@ -61,40 +67,50 @@ def in_order(view: View, order: Order, dialect: str) -> list[sa.ColumnElement[An
     """The order as SQL, nulls last. Downwards an index can serve it: both dialects have them first in an index."""
     found: list[sa.ColumnElement[Any]] = []
     for name, downwards in order:
-        column = view.source.c[name]
-        if view.fields[name].nullable and dialect == POSTGRESQL:
+        column, nullable = view.source.c[name], view.fields[name].nullable
+        if nullable and dialect == POSTGRESQL:
             found.append(sa.nulls_last(column.desc() if downwards else column.asc()))
             continue
-        if view.fields[name].nullable and not downwards:
+        if nullable and not downwards:
             found.append(sa.case((column.is_(None), 1), else_=0))
-        found.append(column.desc() if downwards else column.asc())
+        found += [part.desc() if downwards else part.asc() for part in _parts(view, name, dialect)]
     return found
 
 
-def beyond(view: View, query: Query, order: Order) -> list[sa.ColumnElement[bool]]:
+def _parts(view: View, name: str, dialect: str) -> Parts:
+    """What a field is compared by."""
+    column = view.source.c[name]
+    return halves(dialect, column) if view.fields[name].kind == "decimal" else [column]
+
+
+def beyond(view: View, query: Query, order: Order, dialect: str) -> list[sa.ColumnElement[bool]]:
     """The rows after the cursor's place in the order."""
     if not query.cursor:
         return []
     kinds = [view.fields[name].stored_type for name, _ in order]
     last = cursor.read(query.cursor, named(order), kinds).last
-    columns = [view.source.c[name] for name, _ in order]
+    parts = [_parts(view, name, dialect) for name, _ in order]
+    bounds = [
+        [sa.literal(value)]
+        if view.fields[name].kind != "decimal" or value is None
+        else parted(dialect, int(value))
+        for (name, _), value in zip(order, last, strict=True)
+    ]
     if not any(downwards or view.fields[name].nullable for name, downwards in order) and None not in last:
-        return [sa.tuple_(*columns) > sa.tuple_(*[sa.literal(value) for value in last])]
+        return [sa.tuple_(*chain(*parts)) > sa.tuple_(*chain(*bounds))]
     rest: sa.ColumnElement[bool] = sa.false()
-    for column, (name, downwards), value in reversed(list(zip(columns, order, last, strict=True))):
-        after, level = _after(column, downwards, value, view.fields[name].nullable)
-        rest = sa.or_(after, sa.and_(level, rest))
+    for these, those, (name, downwards), value in reversed(
+        list(zip(parts, bounds, order, last, strict=True))
+    ):
+        column, nullable = view.source.c[name], view.fields[name].nullable
+        if value is None:
+            rest = sa.and_(column.is_(None), rest)
+            continue
+        here, there = sa.tuple_(*these), sa.tuple_(*those)
+        after = here < there if downwards else here > there
+        level = sa.and_(*[this == that for this, that in zip(these, those, strict=True)])
+        rest = sa.or_(sa.or_(after, column.is_(None)) if nullable else after, sa.and_(level, rest))
     return [rest]
-
-
-def _after(
-    column: sa.ColumnElement[Any], downwards: bool, value: Stored, nullable: bool
-) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
-    if value is None:
-        return sa.false(), column.is_(None)
-    bound = sa.literal(value)
-    after = column < bound if downwards else column > bound
-    return (sa.or_(after, column.is_(None)) if nullable else after), column == bound
 
 
 def named(order: Order) -> str:
@@ -108,6 +124,6 @@ def cursor_after(view: View, order: Order, last: Sequence[Any] | None) -> str | 
         return None
     kinds = [view.fields[name].kind for name, _ in order]
     values = [
-        bool(v) if kind == "boolean" and v is not None else v for v, kind in zip(last, kinds, strict=True)
+        v if v is None or kind not in _READ else _READ[kind](v) for v, kind in zip(last, kinds, strict=True)
     ]
     return cursor.write(cursor.Cursor(named(order), values))

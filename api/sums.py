@@ -57,7 +57,9 @@ def read_sums(connection: sa.Connection, view: View, query: Query, at: datetime)
         statement = statement.order_by(*[k.desc() if query.descending else k.asc() for k in sorted_by], *rest)
         statement = statement.offset(skipped)
     else:
-        statement = statement.where(*beyond(view, query, order)).order_by(*in_order(view, order, dialect))
+        statement = statement.where(*beyond(view, query, order, dialect)).order_by(
+            *in_order(view, order, dialect)
+        )
     found = connection.execute(statement.limit(query.limit + 1)).fetchall()
     plain = len(groups) + 1
     rows = [[*row[:plain], *joined(dialect, row[plain:])] for row in found]

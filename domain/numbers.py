@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Context, Decimal, DecimalException, DivisionByZero, Inexact, InvalidOperation, Overflow
 from typing import Annotated
 
@@ -11,10 +12,10 @@ PLACES = 6
 LIMIT = Decimal(10) ** 12
 ZERO = Decimal(0)
 _LEAST = Decimal(1).scaleb(-PLACES)
-_WIDEST = 2**63 - 1  # a larger number would be stored, rounded, as a float
+_WIDEST = 10 ** (22 + PLACES)  # what ten thousand million of the largest values add up to
 _ONE = Decimal(1)
 _times = Context(prec=38).multiply  # of two figures: exact
-_MOST = int(LIMIT.scaleb(PLACES))
+_MOST = 10 ** (16 + PLACES)  # of a portion: millions of them add up to a figure
 # Half of what reading an order costs is this check of its decimals; bound, it takes a quarter of the time
 # that `value.quantize(…, context=…)` does.
 _fits = Context(prec=12 + PLACES, traps=[Inexact, InvalidOperation]).quantize
@@ -66,6 +67,13 @@ def exact_fields(of: Struct, *names: str, least: Decimal | None = None, most: De
                 raise ValueError(f"`{name}` must be at most {text(most)}, got {text(value)}")
 
 
+def exact_sum(name: str, values: Iterable[Decimal]) -> None:
+    """Refuse decimals that are good by themselves and together 10^12 or more in size. Raises ValueError."""
+    whole = sum(values, ZERO)
+    if not -LIMIT < whole < LIMIT:
+        raise ValueError(f"`{name}` must add up to less than 10^12 in size, not to {whole:.3E}")
+
+
 def text(value: Decimal) -> str:
     """The canonical text of a decimal: no exponent, no trailing zeros, no negative zero."""
     if not value:
@@ -82,13 +90,13 @@ def plain(value: Decimal) -> Decimal:
 
 
 def scaled(value: Decimal) -> int:
-    """The value in millionths, exactly. Raises OverflowError for what 64 bits or 6 places do not hold."""
+    """The value in millionths, exactly. Raises OverflowError from 10^22 on, and for more than 6 places."""
     if not value:
         return 0  # most figures of most rows: faster than shifting them
     shifted = value.scaleb(PLACES)
     found = int(shifted)
-    if found != shifted or not -_WIDEST <= found <= _WIDEST:
-        raise OverflowError(f"{value} is no figure of 64 bits with {PLACES} places")
+    if found != shifted or not -_WIDEST < found < _WIDEST:
+        raise OverflowError(f"{value} is no figure below 10^22 with {PLACES} places")
     return found
 
 
@@ -101,7 +109,7 @@ def portion(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
     """`amount × part ÷ whole`, exact where it can be, else rounded half to even at 6 places.
 
     In whole millionths, so that it is rounded once and under any decimal context. Zero where the whole is zero, and
-    where the result would be too large for a figure: such a ratio prices nothing.
+    where the result would be 10^16 or more: such a ratio prices nothing.
     """
     if not whole or not part:
         return ZERO

@@ -10,7 +10,7 @@ from domain.calendar import Instant, Window
 from domain.catalogue import fact
 from domain.envelope import Payload
 from domain.identifiers import Id
-from domain.numbers import ZERO, Currency, Money, Quantity, UnsignedQuantity, exact_fields
+from domain.numbers import ZERO, Currency, Money, Quantity, UnsignedQuantity, exact_fields, exact_sum
 from domain.places import Place
 from domain.texts import LINES_MAX, Code, Text
 
@@ -199,6 +199,9 @@ class InvoiceIssued(Payload, frozen=True, kw_only=True):
     of: Id | None = None
     lines: Annotated[tuple[InvoiceLine, ...], Meta(max_length=LINES_MAX)]
 
+    def __post_init__(self) -> None:
+        exact_sum("lines", [line.net + (line.tax or ZERO) for line in self.lines])
+
 
 class Allocation(Struct, frozen=True, kw_only=True, gc=False):
     """The part of a payment that settles one invoice."""
@@ -224,6 +227,7 @@ class PaymentReceived(Payload, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         exact_fields(self, "amount")
+        exact_sum("allocations", [part.amount for part in self.allocations])
 
 
 @fact("payment.failed.v1", families=("field",))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-_TYPES = {"integer": "bigint", "decimal": "bigint", "instant": "bigint", "boolean": "boolean"}
+_TYPES = {"integer": "bigint", "decimal": "numeric", "instant": "bigint", "boolean": "boolean"}
 
 
 def unnested(kinds: Iterable[str]) -> str:
@@ -25,7 +25,7 @@ def arrays(kinds: Iterable[str], rows: Sequence[Sequence[Any]]) -> list[str]:
 def _array(kind: str, values: tuple[Any, ...]) -> str:
     if kind == "boolean":
         said = ",".join(["NULL" if value is None else "t" if value else "f" for value in values])
-    elif _TYPES.get(kind) != "bigint":
+    elif _TYPES.get(kind) not in ("bigint", "numeric"):
         said = ",".join(map(_text, values))
     elif None in values:
         said = ",".join(["NULL" if value is None else str(value) for value in values])

@@ -14,6 +14,7 @@ from msgspec.structs import asdict
 from domain.numbers import text
 from infra.sql import quoted
 from infra.tables import SQLITE, Codec, codec_of
+from infra.wide import whole
 from projections.rows import Row
 
 SHOWN_MAX = 20
@@ -130,7 +131,7 @@ def compare_table(
             right = next(refolded, None)
         else:
             found.rows += 1
-            if left != right:
+            if left != right and [*map(whole, left)] != [*map(whole, right)]:
                 found.changed += 1
                 _note(differences, name, columns, left, right)
             left, right = next(live, None), next(refolded, None)

@@ -29,7 +29,7 @@ class Sql:
             return ", ".join(
                 f"json_extract(value, '$[{i}]') AS \"{name}\"" for i, (name, _) in enumerate(kinds)
             )
-        casts = {"integer": "bigint", "decimal": "bigint", "instant": "bigint", "boolean": "boolean"}
+        casts = {"integer": "bigint", "decimal": "numeric", "instant": "bigint", "boolean": "boolean"}
         return ", ".join(
             f'(value->>{i})::{casts.get(kind, "text")} AS "{name}"' for i, (name, kind) in enumerate(kinds)
         )

@@ -22,10 +22,13 @@ SQLITE, POSTGRESQL = "sqlite", "postgresql"
 
 
 class Scaled(sa.types.TypeDecorator[Decimal]):
-    """An exact decimal: millionths in a 64-bit integer, which sorts, sums and compares alike everywhere."""
+    """An exact decimal: millionths as a whole number; `infra.wide` has those beyond 64 bits in SQLite."""
 
     impl = sa.BigInteger
     cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        return sa.Numeric() if dialect.name == POSTGRESQL else sa.BigInteger()
 
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:
         return None if value is None else scaled(Decimal(value))

@@ -28,6 +28,11 @@ MONTH_DAYS, YEAR_DAYS = 30, 365
 RESOLUTION = timedelta.resolution
 
 
+# More than a thousand million of one lot is added up roughly: SQLite has no integers of any size.
+_HELD = """SUM(CASE WHEN on_hand BETWEEN -1000000000000000 AND 1000000000000000 THEN on_hand
+ELSE CAST(REPLACE(CAST(on_hand AS TEXT), '_', '') AS NUMERIC) * 1.0 END)"""
+
+
 @view(
     "barred_orders",
     key=("dealer", "order"),
@@ -37,6 +42,7 @@ RESOLUTION = timedelta.resolution
         " AND s.since <= o.placed AND (s.until IS NULL OR o.placed < s.until)"
         " WHERE s.status IN ('suspended', 'banned', 'exited', 'declined', 'merged')"
     ),
+    appears="placed",
 )
 class BarredOrder(Row):
     """An order that was placed while its dealer was suspended, banned, declined, merged away or gone."""
@@ -89,7 +95,7 @@ class DealerOrders(Row):
     key=("location",),
     sql=(
         "SELECT location, SUM(CASE WHEN held > 0 THEN 1 ELSE 0 END), SUM(CASE WHEN held < 0 THEN 1 ELSE 0 END)"
-        " FROM (SELECT location, sku, SUM(on_hand) AS held FROM stock_levels GROUP BY location, sku) AS products"
+        f" FROM (SELECT location, sku, {_HELD} AS held FROM stock_levels GROUP BY location, sku) AS products"
         " GROUP BY location"
     ),
 )

@@ -36,7 +36,7 @@ Part = tuple[Sent | None, tuple[Came, ...]]
 _EMPTY = Course()
 
 
-@table("fulfilments", key=("dealer", "order"))
+@table("fulfilments", key=("dealer", "order"), appears="placed")
 class Fulfilment(Row):
     """How one order was carried out. Verdicts are those of the built-in rules, whatever the time.
 

@@ -60,7 +60,7 @@ class Payment(Row):
     reason: str = ""
 
 
-@table("settlements", key=("dealer", "invoice", "document", "at"))
+@table("settlements", key=("dealer", "invoice", "document", "at"), appears="at")
 class Settlement(Row):
     """What one document, as kind/id, settled of an invoice at one instant; below zero where a payment failed."""
 

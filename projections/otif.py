@@ -91,6 +91,7 @@ WHERE f.outcome <> ''"""
     "otif_orders",
     key=("dealer", "order", "policy"),
     sql=f"{_select(DEFAULT, '')} UNION ALL {_select(DISPATCHED, 'sent_')}",
+    appears="placed",
     period="day",
 )
 class OtifOrder(Row):

@@ -24,7 +24,7 @@ NAMES_MAX = 500  # of one question
 
 # What settles an invoice is in its own currency: two are never added, so any other leaves it open.
 _SETTLED = """CAST(COALESCE((SELECT SUM(s.amount) FROM settlements s WHERE s.dealer = i.dealer
-AND s.invoice = i.invoice AND s.currency = i.currency{}), 0) AS BIGINT)"""
+AND s.invoice = i.invoice AND s.currency = i.currency{}), 0) AS NUMERIC)"""
 _LAST = """(SELECT MAX(s.at) FROM settlements s WHERE s.dealer = i.dealer AND s.invoice = i.invoice
 AND s.currency = i.currency)"""
 _IN_TIME = _SETTLED.format(" AND s.at <= i.due")
@@ -39,6 +39,7 @@ i.currency AS currency, i.amount AS amount, {_SETTLED.format("")} AS settled,
 i.amount - {_SETTLED.format("")} AS open, {_LAST} AS last_settled, {_IN_TIME} AS in_time,
 CASE WHEN i.due IS NULL THEN 0 ELSE 1 END, CASE WHEN i.due IS NULL OR {_IN_TIME} >= i.amount THEN 0 ELSE 1 END
 FROM invoices i WHERE i.kind = 'invoice'""",
+    appears="issued",
 )
 class InvoiceBalance(Row):
     """What is settled of an invoice, whatever the time; the counts are 0 or 1, to be summed once its day is over."""
@@ -71,6 +72,7 @@ CASE WHEN kind = 'refund' THEN -amount ELSE amount END
 FROM payments WHERE received IS NOT NULL AND failed IS NOT NULL
 UNION ALL SELECT dealer, 'balance/' || balance || '/' || CAST(line AS TEXT), as_of, currency, amount
 FROM opening_items WHERE as_of IS NOT NULL""",
+    appears="at",
 )
 class AccountMove(Row):
     """What a document, as kind/id, moved a dealer's account by at one instant; below zero it owes less."""

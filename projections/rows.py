@@ -33,7 +33,7 @@ class Table(Struct, frozen=True):
     home: Home
     indexes: tuple[tuple[str, ...], ...]
     scan: int  # how many key fields a range names
-    appears: str  # the instant before which a row is not shown, or nothing
+    appears: str  # the instant, or the day, before which a row is not shown, or nothing
     view: str  # the name under which people ask for it; several tables may share one
     sql: str = ""  # what a row type without a table selects from other views; nothing where it is computed
     coarser: str = ""  # a view with the same figures under fewer keys, for sums that name none of the others
@@ -70,7 +70,7 @@ def table(
             home,
             indexes,
             scan,
-            appears,
+            _appears(key, appears),
             view or name,
             coarser=coarser,
             period=_period(row, period),
@@ -85,6 +85,7 @@ def view(
     *,
     key: tuple[str, ...],
     sql: str = "",
+    appears: str = "",
     coarser: str = "",
     period: str = "",
     across: tuple[str, ...] = (),
@@ -97,11 +98,16 @@ def view(
     def enter(row: type[R]) -> type[R]:
         if row.__struct_fields__[: len(key)] != key:
             raise ValueError(f"{row.__name__}: the key {key} must be its first fields")
-        ranged, kinds = _period(row, period), frozenset(across)
-        TABLES[row] = Table(name, row, key, "shared", (), 0, "", name, sql, coarser, ranged, kinds)
+        shown, ranged, kinds = _appears(key, appears), _period(row, period), frozenset(across)
+        TABLES[row] = Table(name, row, key, "shared", (), 0, shown, name, sql, coarser, ranged, kinds)
         return row
 
     return enter
+
+
+def _appears(key: tuple[str, ...], named: str) -> str:
+    """What says when a row is shown: the instant named, else the day that it is of."""
+    return named or ("day" if "day" in key else "")
 
 
 def _period(row: type[Row], named: str) -> str:

@@ -61,7 +61,7 @@ class Terms(Struct, frozen=True, gc=False):
     lines: tuple[SoldLine, ...]
 
 
-@table("sales_orders", key=("dealer", "order"))
+@table("sales_orders", key=("dealer", "order"), appears="day")
 class SalesOrder(Row):
     """One order as its sales are reckoned from it. Without a `day` only other documents have named it so far."""
 

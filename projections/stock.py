@@ -47,10 +47,16 @@ class StockLevel(Row):
     counted_at: datetime | None = None
     counted_sequence: int = 0
     last_move: datetime | None = None
-    due_at: datetime | None = None  # the first move or count that waits because it claims to be far ahead
+    due_at: datetime | None = None  # of the first that waits because it claims to be far ahead
 
 
-@table("stock_moves", key=("location", "sku", "lot", "at", "dealer", "document"), home="shared", scan=3)
+@table(
+    "stock_moves",
+    key=("location", "sku", "lot", "at", "dealer", "document"),
+    home="shared",
+    scan=3,
+    appears="at",
+)
 class StockMove(Row):
     """What one document of a dealer, as kind/id, changed at one instant in one bucket."""
 
@@ -65,7 +71,13 @@ class StockMove(Row):
     in_transit: Quantity = ZERO
 
 
-@table("stock_counts", key=("location", "sku", "lot", "at", "dealer", "document"), home="shared", scan=3)
+@table(
+    "stock_counts",
+    key=("location", "sku", "lot", "at", "dealer", "document"),
+    home="shared",
+    scan=3,
+    appears="at",
+)
 class StockCount(Row):
     """What was counted. Without a lot it is the product's whole stock; without a SKU, all that was not named: none."""
 
@@ -92,7 +104,7 @@ class StockLots(Row):
     counted: bool = False  # counted as a whole: without a lot, or, without a SKU, in full
 
 
-@table("order_items", key=("dealer", "order", "sku"), indexes=(("location", "sku"),))
+@table("order_items", key=("dealer", "order", "sku"), indexes=(("location", "sku"),), appears="placed")
 class OrderItem(Row):
     """One product of one order, and how much of it is still to be dispatched."""
 
@@ -104,6 +116,19 @@ class OrderItem(Row):
     placed: datetime | None = None
     closed: datetime | None = None
     dispatches: tuple[Dispatched, ...] = ()
+    counted: Quantity = ZERO  # what of it is in its level's `on_order`
+    waits_until: datetime | None = None  # when that changes, by what claims to be far ahead
+
+
+@table("stock_waits", key=("location", "sku", "dealer", "order"), home="shared", scan=2)
+class StockWait(Row):
+    """A product of an order of which something claims to be far ahead, and when the first of it is true."""
+
+    location: str
+    sku: str
+    dealer: str
+    order: str
+    until: datetime | None = None
 
 
 @table("stock_flags", key=("dealer", "kind", "subject"), view="flags")
@@ -218,8 +243,18 @@ def _rebuild(rows: Rows, level: StockLevel, limit: datetime) -> None:
     bucket = (level.location, level.sku, level.lot)
     moves = [m for m in rows.range(StockMove, *bucket) if m.on_hand or m.blocked or m.in_transit]
     counts = list(_counts(rows, bucket))
-    found = _summed(bucket, moves, counts, level.on_order, limit)
     waiting = [m.at for m in moves if m.at > limit] + [c.at for c in counts if c.sequence and c.at > limit]
+    on_order = level.on_order
+    for wait in () if level.lot else list(rows.range(StockWait, level.location, level.sku)):
+        if wait.until is not None and wait.until <= limit:
+            item = rows.edit(OrderItem, wait.dealer, wait.order, wait.sku)
+            on_order -= item.counted
+            item.counted, item.waits_until = _open_by(item, limit)
+            on_order += item.counted
+            wait = rows.edit(StockWait, wait.location, wait.sku, wait.dealer, wait.order)
+            wait.until = item.waits_until
+        waiting += [wait.until] if wait.until is not None else []
+    found = _summed(bucket, moves, counts, on_order, limit)
     found.due_at = min(waiting, default=None)
     for name in StockLevel.__struct_fields__:
         setattr(level, name, getattr(found, name))
@@ -321,7 +356,7 @@ def _fold_items(change: Change, rows: Rows, limit: datetime) -> None:
         if old.get(sku) == new.get(sku):
             continue
         row = rows.edit(OrderItem, change.document.dealer, change.document.id, sku)
-        was, place = open_quantity(row), row.location
+        place = row.location
         item = new.get(sku) or Item("", ZERO, None, None)
         row.location, row.ordered, row.placed, row.closed = (
             item.location,
@@ -329,30 +364,54 @@ def _fold_items(change: Change, rows: Rows, limit: datetime) -> None:
             item.placed,
             item.closed,
         )
-        if place != row.location:
-            _reorder(change, rows, place, sku, -was, limit)
-            was = ZERO
-        _reorder(change, rows, row.location, sku, open_quantity(row) - was, limit)
+        _reorder(change, rows, row, place, limit)
 
 
 def _fold_dispatches(change: Change, rows: Rows, found: Difference, limit: datetime) -> None:
     for (order, sku), taken in found.dispatches.items():
         row = rows.edit(OrderItem, change.document.dealer, order, sku)
-        was = open_quantity(row)
         kept = [d for d in row.dispatches if d.delivery != change.document.id]
         if taken is not None:
             kept.append(taken)
         row.dispatches = tuple(sorted(kept, key=lambda d: (d.at, d.delivery)))
-        _reorder(change, rows, row.location, sku, open_quantity(row) - was, limit)
+        _reorder(change, rows, row, row.location, limit)
 
 
-def _reorder(change: Change, rows: Rows, location: str, sku: str, delta: Decimal, limit: datetime) -> None:
-    if not delta:
+def _reorder(change: Change, rows: Rows, item: OrderItem, place: str, limit: datetime) -> None:
+    """Take over into the levels of an item's places what it leaves open now; what lies beyond the limit waits."""
+    if place != item.location:
+        _order(change, rows, item, place, (ZERO, None), limit)
+    _order(change, rows, item, item.location, _open_by(item, limit), limit)
+
+
+def _open_by(item: OrderItem, limit: datetime) -> tuple[Decimal, datetime | None]:
+    """What is still to be dispatched by a limit, and when that changes next by what is known."""
+    said = [at for at in (item.placed, item.closed, *[d.at for d in item.dispatches]) if at is not None]
+    beyond = [at for at in said if at > limit] if item.placed is not None else []
+    return open_quantity(item, limit), min(beyond, default=None)
+
+
+def _order(
+    change: Change,
+    rows: Rows,
+    item: OrderItem,
+    location: str,
+    asked: tuple[Decimal, datetime | None],
+    limit: datetime,
+) -> None:
+    was_counted, was_waiting = item.counted, item.waits_until
+    item.counted, item.waits_until = asked
+    if (was_counted, was_waiting) == asked:
         return
-    level = rows.edit(StockLevel, location, sku, "")
+    level = rows.edit(StockLevel, location, item.sku, "")
     was = level.on_hand
-    level.on_order += delta
-    if level.last_move is None if level.counted_at is not None else _is_counted_beside(rows, level):
+    level.on_order += item.counted - was_counted
+    if item.waits_until != was_waiting:
+        rows.edit(StockWait, location, item.sku, item.dealer, item.order).until = item.waits_until
+        if item.waits_until is not None and (level.due_at is None or item.waits_until < level.due_at):
+            level.due_at = item.waits_until
+    alone = level.last_move is None if level.counted_at is not None else _is_counted_beside(rows, level)
+    if alone or _is_due(level, limit) or (was_waiting is not None and was_waiting == level.due_at):
         _rebuild(rows, level, limit)
         _mark_negative(change, rows, level, was)
 
@@ -426,7 +485,7 @@ def levels_at(tables: Tables, at: datetime, filters: Mapping[str, Sequence[Any]]
 
 STOCK = Projection(
     name="stock",
-    rows=(StockLevel, StockMove, StockCount, StockLots, OrderItem, StockFlag),
+    rows=(StockLevel, StockMove, StockCount, StockLots, OrderItem, StockWait, StockFlag),
     kinds=frozenset({"order", *EFFECTS}),
     by_name=frozenset({"order", *EFFECTS}),
     keys=keys,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,12 +28,12 @@ from projections.events import EventFlag
 from projections.registry import PROJECTIONS
 from projections.rows import TABLES
 from tests.lab.channels import DEALERS, PLACES, PROMOTIONS, REPS, TARGETS, TERRITORIES, Channel
-from tests.lab.events import NOON, body, dispatched, log, moved, order, received, subject_of, voided
+from tests.lab.events import NOON, body, counted, dispatched, log, moved, order, received, subject_of, voided
 from tests.lab.folding import Scratch, engine_on, messages, shut
 from tests.lab.histories import noisy
 from tests.lab.year import VIEWS, opened_on
 
-LATER = datetime(2026, 7, 1, tzinfo=UTC)
+LATER, DAY = datetime(2026, 7, 1, tzinfo=UTC), timedelta(days=1)
 FEW = settings(max_examples=4, derandomize=True, database=None, deadline=None)
 ROWS = [EventFlag, *[row for projection in PROJECTIONS for row in projection.rows]]
 #: What a question can name, so that not all events bear on it.
@@ -290,6 +291,69 @@ def test_an_explanation_counts_what_waited_for_its_time(scratch_of_all: Scratch)
     assert found is not None
     assert found.row["on_hand"] == "3"
     assert [effect.changes["on_hand"].difference for effect in found.effects] == ["1", "2"]
+
+
+#: What counts or keeps what was last said, whatever its time.
+LAST_SAID = {"dealer_orders", "ordering_dealers", "stock_waits"}
+
+
+def test_what_claims_to_be_far_ahead_is_not_shown_before_its_time(scratch_of_all: Scratch) -> None:
+    far = LATER + timedelta(days=90)
+    said = [event for at, suffix in ((NOON, "/1"), (far, "/2")) for event in _trade(at, suffix)]
+    opened = opened_on(scratch_of_all.new(), log(said))
+    live, true = [
+        {
+            (name, by, whom): [row | {"due_at": None} for row in _told(opened, view, (by, whom), *moment)]
+            for name, view in VIEWS.items()
+            for by, whom in (("dealer", "D1"), ("location", "D1"), ("location", "S1"))
+            if view.explained and by in view.fields and name not in LAST_SAID
+        }
+        for moment in ([], [("valid_at", LATER.isoformat())])
+    ]
+    opened.close()
+
+    assert live == true
+    assert sum(map(bool, live.values())) > 20
+
+
+def _trade(at: datetime, suffix: str) -> list[bytes]:
+    """A dealer orders, is delivered, pays and sells on, all at one instant."""
+    own: dict[str, Any] = {"dealer": "D1", "time": at}
+    line = {"line": "1", "sku": "COLA", "quantity": "1", "net": "5"}
+    money: dict[str, Any] = {"currency": "CNY", **own}
+    settled = [{"invoice": "I" + suffix, "amount": "5"}]
+    return [
+        order("O" + suffix, "D1", ("COLA", 5), time=at),
+        order("Q" + suffix, "D1", ("TEA", 5), time=at),
+        dispatched("L" + suffix, "D1", ("COLA", 5), order="O" + suffix, time=at),
+        received("L" + suffix, "D1", accepted=5, arrived=at, time=at),
+        moved("M" + suffix, "D1", "in", 3, time=at, dealer="D1"),
+        counted("C" + suffix, "S1", at, ("COLA", 9), time=at),
+        body("invoice.issued.v1", invoice="I" + suffix, kind="invoice", due=at + DAY, lines=[line], **money),
+        body(
+            "payment.received.v1",
+            payment="P" + suffix,
+            kind="payment",
+            amount="5",
+            allocations=settled,
+            **money,
+        ),
+        body(
+            "sellout.reported.v1",
+            report="S" + suffix,
+            flow="secondary",
+            from_=at - DAY,
+            to=at,
+            lines=[line],
+            **own,
+        ),
+    ]
+
+
+def _told(opened: Opened, view: View, *said: tuple[str, str]) -> list[dict[str, Any]]:
+    """The rows as a client reads them."""
+    rows: list[dict[str, Any]] = msgspec.json.decode(msgspec.json.encode(_asked(opened, view, *said)))
+    return rows
 
 
 def _asked(opened: Opened, view: View, *said: tuple[str, str]) -> list[dict[str, Any]]:

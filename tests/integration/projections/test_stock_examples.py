@@ -296,6 +296,31 @@ def test_what_waited_is_in_stock_once_its_time_has_come_and_anything_moves(world
     assert found == [(4, None), (18, None)]
 
 
+def test_what_is_ordered_far_ahead_is_on_order_once_its_time_has_come(worlds: Worlds) -> None:
+    far, later = NOON + timedelta(days=30), NOON + timedelta(days=30, hours=1)
+    fold(worlds, order("F1", "D8"), order("F2", "D8", time=far), order("F3", "D8", time=far, id="F3"))
+    on_order = [_on_order(worlds, "D8")]
+    fold(worlds, events.voided("F3", dealer="D8"), dispatched("F4", "D8", ("COLA", 4), order="F1", time=far))
+    on_order.append(_on_order(worlds, "D8"))
+
+    fold(worlds, moved("D8-1", "D8", "in", 1, time=later), start=later)
+
+    assert on_order == [(10, far), (10, far)]
+    assert _on_order(worlds, "D8") == (16, None)
+
+
+def test_an_order_far_ahead_that_is_withdrawn_leaves_nothing(worlds: Worlds) -> None:
+    fold(worlds, order("F5", "D9", time=NOON + timedelta(days=30), id="F5"))
+    found = levels(worlds, events.voided("F5", dealer="D9"))
+
+    assert ("D9", "COLA", "") not in found
+
+
+def _on_order(worlds: Worlds, location: str) -> tuple[D, datetime | None]:
+    [level] = [x for x in stored(worlds.engine, StockLevel) if x.location == location]
+    return level.on_order, level.due_at
+
+
 def test_a_void_that_comes_before_its_event_is_flagged_until_it_comes(worlds: Worlds) -> None:
     fold(worlds, voided("D4-e", dealer="D4"))
     early = flags(worlds, "erp#D4-e")

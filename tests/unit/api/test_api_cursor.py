@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from api.problems import Problem
 VALUES = st.one_of(
     st.tuples(st.just(str), st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]))),
     st.tuples(st.just(int), st.integers(-(2**63), 2**63 - 1)),
+    st.tuples(st.just(Decimal), st.integers(-(2**95), 2**95 - 1)),
     st.tuples(st.just(bool), st.booleans()),
     st.tuples(st.just(str), st.none()),
 )
@@ -42,6 +45,7 @@ def test_any_other_word_is_a_problem_that_names_the_cursor(word: str) -> None:
         ([True], [int]),
         ([1], [bool]),
         ([2**63], [int]),
+        ([2**95], [Decimal]),
         (["\x00"], [str]),
         ([1, 2], [int]),
     ],

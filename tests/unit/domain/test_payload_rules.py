@@ -67,6 +67,17 @@ def test_goods_are_not_counted_below_zero(name: str, field: str) -> None:
     assert refused(raw) == (Reason(f"data.lines[0].{field}", "must be at least 0, got -0.5"),)
 
 
+def test_what_one_invoice_or_payment_adds_up_to_is_a_figure_too() -> None:
+    line = {"sku": "A", "quantity": "1", "net": "500000000000"}
+    part = {"invoice": "I1", "amount": "500000000000"}
+    invoice = changed("invoice.issued.v1", lines=[line | {"line": "1"}, line | {"line": "2"}])
+    payment = changed("payment.received.v1", allocations=[part, part])
+    reason = "must add up to less than 10^12 in size, not to 1.000E+12"
+
+    assert refused(invoice) == (Reason("data.lines", reason),)
+    assert refused(payment) == (Reason("data.allocations", reason),)
+
+
 def test_money_may_be_negative_and_need_not_be_quantity_times_price() -> None:
     raw = changed("order.placed.v1")
     raw["data"]["lines"][0].update(quantity="3", unit_price="2", net="-7.5")

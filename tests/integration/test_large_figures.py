@@ -1,0 +1,197 @@
+"""Figures whose sums are beyond 64 bits of millionths: exact on both databases, and no projection stops at them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from api.moment import Moment
+from api.views import views_of
+from domain.catalogue import TYPES
+from domain.numbers import text
+from infra.documents import ROWS
+from infra.engine import Engine
+from infra.positions import INDEX
+from infra.wide import MOST, whole
+from projections.dealer_pages import LocationStock
+from projections.registry import PROJECTIONS
+from tests.lab.databases import Databases, Files, PostgreSQL
+from tests.lab.events import body, log, moved
+from tests.lab.folding import engine_on, shut, tables
+from tests.lab.questions import answers, questions
+from tests.lab.site import fold, site
+
+pytestmark = pytest.mark.integration
+
+EXAMPLES = Path(__file__).parents[2] / "domain" / "examples"
+LARGE = "399999999999.999999"
+COPIES = 30
+FIGURES = {
+    "quantity",
+    "net",
+    "tax",
+    "amount",
+    "accepted",
+    "short",
+    "damaged",
+    "refused",
+    "returned",
+    "issued",
+}
+FIGURES |= {"unit_price", "list_price", "deposit_unit"}
+AT = "2026-04-01T00:00:00Z"
+VIEWS = views_of(PROJECTIONS, {INDEX: ROWS})
+
+Sides = tuple[TestClient[Litestar], TestClient[Litestar]]
+
+
+def story() -> Iterator[bytes]:
+    """Every example many times, each time of another document, with figures as large as they may be."""
+    for path in sorted(EXAMPLES.glob("*.json")):
+        said = json.loads(path.read_text(encoding="utf-8"))
+        entry = TYPES[said["type"]]
+        for number in range(COPIES if "decisions" not in entry.families else 0):
+            data = _enlarged(said["data"])
+            name = f"{said['subject']}/{number}" if number else said["subject"]
+            if entry.name != "event.voided.v1":
+                data[entry.document_field.rstrip("_")] = name
+            yield json.dumps(said | {"id": f"{said['id']}/{number}", "subject": name, "data": data}).encode()
+    for number in range(COPIES):
+        for location, sign in (("FULL", ""), ("EMPTY", "-")):
+            yield moved(f"{location}/{number}", location, "adjust", sign + LARGE)
+
+
+def _enlarged(said: Any, name: str = "") -> Any:
+    if isinstance(said, dict):
+        return {key: _enlarged(value, key) for key, value in said.items()}
+    if isinstance(said, list):
+        return [_enlarged(value) for value in said]
+    return LARGE if name in FIGURES and isinstance(said, str) else said
+
+
+@pytest.fixture(scope="module")
+def engines(files: Files, server: PostgreSQL) -> Iterator[tuple[Engine, Engine]]:
+    both = engine_on(files.new()), engine_on(server.new())
+    messages = log(story())
+    for engine in both:
+        for some in [messages[first : first + 200] for first in range(0, len(messages), 200)]:
+            engine.apply(some)
+        engine.sync()
+    yield both
+    for engine in both:
+        shut(engine)
+
+
+@pytest.fixture(scope="module")
+def sides(engines: tuple[Engine, Engine]) -> Iterator[Sides]:
+    with ExitStack() as open:
+        one, other = [open.enter_context(site(engine.database.url)) for engine in engines]
+        yield one, other
+
+
+def test_no_projection_stops_and_both_databases_hold_the_same(engines: tuple[Engine, Engine]) -> None:
+    one, other = [tables(engine) for engine in engines]
+    wide = {
+        name
+        for name, rows in other.items()
+        if any(type(value) is int and abs(value) > MOST for row in rows for value in row)
+    }
+
+    assert {n: [[whole(v) for v in row] for row in rows] for n, rows in one.items()} == {
+        n: [list(row) for row in rows] for n, rows in other.items()
+    }
+    assert wide >= {"dealer_days", "ledger_days", "promotion_days", "sales_days", "stock_levels"}
+    for engine in engines:
+        assert engine.database.rows("SELECT * FROM rejections") == []
+        assert [p for p in engine.database.positions() if p.error] == []
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_both_databases_give_the_same_answers(sides: Sides, name: str) -> None:
+    for question in questions(VIEWS[name], AT):
+        one, other = [answers(client, question) for client in sides]
+        assert one == other, question
+
+
+def test_a_day_adds_up_and_opens_up_to_its_orders(sides: Sides) -> None:
+    for client in sides:
+        day = client.get("/sales_days?dealer=D-0571&sort=-ordered").json()["items"][0]
+        address = "/".join([day[name] for name in ("dealer", "day", "sku", "rep", "territory", "currency")])
+        explained = client.get(f"/sales_days/{address}/explain").json()
+        effects = [effect["changes"] for effect in explained["effects"] if "ordered" in effect["changes"]]
+
+        assert Decimal(day["ordered"]) == COPIES * Decimal(LARGE)
+        assert [change["ordered"]["difference"] for change in effects] == [LARGE] * COPIES
+
+
+@pytest.mark.parametrize("view", ["dealer_days", "ledger_days", "sales", "statements", "orders"])
+def test_what_was_known_at_the_end_is_what_stands(sides: Sides, view: str) -> None:
+    end = sum(1 for _ in story())
+    for client in sides:
+        now, then = [client.get(f"/{view}?dealer=D-0571{known}").json() for known in ("", f"&known_at={end}")]
+
+        assert now["items"]
+        assert then["items"] == now["items"]
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/html"])
+def test_pages_and_histories_are_shown(sides: Sides, accept: str) -> None:
+    for client in sides:
+        for address in (
+            "/dealers/D-0571",
+            "/dealers/D-0571/history",
+            "/stock_levels?location=FULL",
+            "/promotions",
+        ):
+            answer = client.get(address, headers={"Accept": accept})
+            assert answer.status_code == 200, answer.text
+
+
+def test_a_place_is_told_whether_it_has_more_or_less_than_nothing(engines: tuple[Engine, Engine]) -> None:
+    for engine in engines:
+        with engine.database.engine.connect() as connection:
+            places = Moment(connection, ()).select(LocationStock, location=["EMPTY", "FULL"])
+            assert [(place.skus, place.negative) for place in places] == [(0, 1), (1, 0)]
+
+
+def test_payments_of_one_invoice_beyond_what_sqlite_adds_up_are_refused_there(databases: Databases) -> None:
+    """The one sum of a view that is not added up in halves: more than nine times what an invoice may be."""
+    where = databases.new()
+    sold = [{"line": "1", "sku": "COLA", "quantity": "1", "net": LARGE}]
+    own: dict[str, Any] = {"dealer": "D1", "currency": "CNY"}
+    paid = [{"invoice": "I1", "amount": LARGE}]
+    fold(
+        where,
+        log(
+            [
+                body("invoice.issued.v1", invoice="I1", kind="invoice", lines=sold, **own),
+                *[
+                    body(
+                        "payment.received.v1",
+                        payment=f"P{n}",
+                        kind="payment",
+                        amount=LARGE,
+                        allocations=paid,
+                        **own,
+                    )
+                    for n in range(COPIES)
+                ],
+            ]
+        ),
+    )
+    with site(where) as client:
+        answer = client.get("/invoice_balances?dealer=D1")
+
+    if isinstance(where, Path):
+        assert answer.json()["type"] == "/problems/cannot_be_answered"
+        assert "9.2 × 10^12" in answer.json()["detail"]
+    else:
+        assert answer.json()["items"][0]["settled"] == text(COPIES * Decimal(LARGE))
