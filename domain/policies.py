@@ -54,9 +54,11 @@ class Calendar(Struct, frozen=True, forbid_unknown_fields=True):
         usual = set(self.working_days)
         found = weeks * len(usual)
         found += sum((from_ + timedelta(days=n)).isoweekday() in usual for n in range(rest))
-        for day in {*self.holidays, *self.made_up}:
+        off, on = set(self.holidays), set(self.made_up)
+        for day in off | on:
             if from_ <= day < to:
-                found += self.works(day) - (day.isoweekday() in usual)
+                usually = day.isoweekday() in usual
+                found += (day in on or (usually and day not in off)) - usually
         return found
 
 

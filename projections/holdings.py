@@ -33,14 +33,21 @@ Held = tuple[date, date, str]  # from, to, what
 
 def flatten(claims: Iterable[Claim]) -> list[Held]:
     """Disjoint intervals in order, each with what is held; days that nothing claims are left out."""
-    held = [claim for claim in claims if claim.from_day < claim.to_day]
+    held = sorted([claim for claim in claims if claim.from_day < claim.to_day], key=_rank)
     days = sorted({day for claim in held for day in (claim.from_day, claim.to_day)})
     found: list[Held] = []
+    begun: list[Claim] = []  # those that end beneath the last are looked at when it has ended
+    coming = iter(held)
+    following = next(coming, None)
     for start, end in pairwise(days):
-        covering = [claim for claim in held if claim.from_day <= start and end <= claim.to_day]
-        if not covering:
+        while following is not None and following.from_day <= start:
+            begun.append(following)
+            following = next(coming, None)
+        while begun and begun[-1].to_day <= start:
+            begun.pop()
+        if not begun:
             continue
-        value = max(covering, key=_rank).value
+        value = begun[-1].value
         if found and found[-1][1:] == (start, value):
             found[-1] = (found[-1][0], end, value)
         else:

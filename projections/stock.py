@@ -289,10 +289,15 @@ def _recount(change: Change, rows: Rows, bucket: Bucket, limit: datetime) -> Non
     was = level.on_hand
     newest = change.event.effective
     named = difference(change).counts.get((*bucket, newest))
-    if (
+    first = (
         change.before is None
         and change.after is not None
         and change.after.statements[0] is change.event  # not what a withdrawn withdrawal brings back
+    )
+    if first and not _is_due(level, limit) and level.counted_at is not None and newest < level.counted_at:
+        return  # the last word is a later one
+    if (
+        first
         and newest <= limit
         and level.due_at is None
         and (named is not None or level.last_move is not None)
