@@ -30,8 +30,8 @@ from api.views import View, token
 from domain.calendar import from_nanoseconds
 from domain.catalogue import FAMILIES
 from infra.documents import subject_said
+from infra.lookups import read_one
 from infra.message import Message
-from infra.reader import read_one
 from projections.events import EventRow
 
 SPOOL_BYTES = 1_048_576

@@ -27,7 +27,7 @@ from api.views import View
 from domain.calendar import business_day
 from domain.errors import QudaoError
 from domain.periods import period_of, quarter_of
-from infra.reader import read_there
+from infra.lookups import read_there
 
 log = logging.getLogger("qudao.api")
 

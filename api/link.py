@@ -12,8 +12,8 @@ from domain.errors import QudaoError
 from infra.append import Appender
 from infra.durability import Durability, durability
 from infra.jetstream import LogUnreachableError
+from infra.lookups import read_one
 from infra.monitoring import ServerState, servers
-from infra.reader import read_one
 from infra.stream import StreamState, connect, stream_state
 
 log = logging.getLogger("qudao.api")

@@ -23,9 +23,10 @@ from infra.database import Database, FenceError, Position
 from infra.decisions import accepted_gaps
 from infra.engine import Engine
 from infra.jetstream import JetStreamError, LogUnreachableError, connect
+from infra.lookups import read_one
 from infra.message import Message
 from infra.positions import Log, LogError
-from infra.reader import LogHoleError, Reader, read_one
+from infra.reader import LogHoleError, Reader
 from infra.stream import stream_state
 from infra.writer import CommitFailedError
 from projections.projection import Projection

@@ -16,7 +16,8 @@ from domain.identifiers import NO_DEALER
 from infra.append import Answer, AppendUnknownError, Outgoing, Receipt, message_id
 from infra.connection import Connection
 from infra.jetstream import JetStreamError, LogUnreachableError, ask
-from infra.reader import Reader, read_one
+from infra.lookups import read_one
+from infra.reader import Reader
 from infra.stream import STREAM, stream_state
 
 SOURCE = "urn:qudao:commands"

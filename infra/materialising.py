@@ -21,8 +21,9 @@ from infra.database import Database
 from infra.decisions import accepted_gaps
 from infra.definitions import physical
 from infra.engine import Engine
+from infra.lookups import read_one
 from infra.positions import Log
-from infra.reader import Reader, read_one
+from infra.reader import Reader
 from infra.stream import stream_state
 from infra.tables import codec_of
 from infra.upserts import Upsert

@@ -12,14 +12,14 @@ from typing import Self
 
 import msgspec
 import nats.errors
-from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 
 from domain.errors import QudaoError
 from domain.gaps import Gap, covered
 from infra.connection import Connection
 from infra.delivery import place
-from infra.jetstream import JetStreamError, LogUnreachableError, ask, nanoseconds
+from infra.jetstream import JetStreamError, LogUnreachableError, ask
+from infra.lookups import read_one
 from infra.message import Message, subject_text
 from infra.stream import STREAM, StreamState, stream_state
 
@@ -32,8 +32,6 @@ SILENCE_SECONDS = 3  # three heartbeats missed: the consumer is gone
 IDLE_SECONDS = 60  # then the server forgets the consumer of a reader that died
 PULL_BYTES_MAX = 16_777_216  # bounds what is read ahead where messages are large
 RETRY_SECONDS = 0.1
-NO_MESSAGE = 10037
-READS_MAX = 64
 
 
 class LogHoleError(QudaoError):
@@ -60,17 +58,6 @@ class LogShrunkError(QudaoError):
 class _Created(msgspec.Struct):
     name: str
     num_pending: int = 0
-
-
-class _Stored(msgspec.Struct):
-    subject: str
-    seq: int
-    time: str
-    data: bytes = b""  # base64 on the wire
-
-
-class _Found(msgspec.Struct):
-    message: _Stored
 
 
 class Reader:
@@ -185,7 +172,7 @@ class Reader:
     async def _refuse_unreadable(self) -> None:
         """The server goes silent over a message that it counts and cannot read, where none comes after it."""
         following = self._position + 1
-        if await _from_leader(self._client, following) is None:
+        if await read_one(self._client, following, from_leader=True) is None:
             raise LogHoleError(following, None)
 
     async def _woken(self, seconds: float) -> bool:
@@ -297,55 +284,3 @@ class Reader:
         if self._consumer and self._client.is_connected:  # the server would forget it by itself, later
             await self._client.publish(f"$JS.API.CONSUMER.DELETE.{STREAM}.{self._consumer}")
         self._consumer = ""
-
-
-async def read_one(client: Client, sequence: int, *, from_leader: bool = False) -> Message | None:
-    """Read one message; None where there is none. Unless the leader is asked, a lagging replica may answer."""
-    if from_leader:
-        return await _from_leader(client, sequence)
-    try:
-        reply = await client.request(
-            f"$JS.API.DIRECT.GET.{STREAM}", msgspec.json.encode({"seq": sequence}), timeout=5
-        )
-    except nats.errors.Error as error:
-        raise LogUnreachableError(f"no answer to a read of message {sequence}: {error}") from error
-    headers = reply.headers or {}
-    if "Nats-Sequence" not in headers:
-        return None
-    recorded = nanoseconds(headers["Nats-Time-Stamp"])
-    subject = subject_text(headers["Nats-Subject"].encode(errors="surrogateescape"))
-    return Message(int(headers["Nats-Sequence"]), recorded, subject, reply.data)
-
-
-async def read_exact(client: Client, sequences: Sequence[int]) -> list[Message]:
-    """Read the messages named, in the order named; raises LogHoleError for one that is not there."""
-    found = await _read(client, sequences)
-    for sequence, message in zip(sequences, found, strict=True):
-        if message is None:
-            raise LogHoleError(sequence, None)
-    return [message for message in found if message is not None]
-
-
-async def read_there(client: Client, sequences: Sequence[int]) -> list[Message]:
-    """Those of the messages named that are there."""
-    return [message for message in await _read(client, sequences) if message is not None]
-
-
-async def _read(client: Client, sequences: Sequence[int]) -> list[Message | None]:
-    slots = asyncio.Semaphore(READS_MAX)
-
-    async def one(sequence: int) -> Message | None:
-        async with slots:
-            return await read_one(client, sequence)
-
-    return await asyncio.gather(*map(one, sequences))
-
-
-async def _from_leader(client: Client, sequence: int) -> Message | None:
-    try:
-        found = (await ask(client, f"STREAM.MSG.GET.{STREAM}", {"seq": sequence}, _Found)).message
-    except JetStreamError as error:
-        if error.number != NO_MESSAGE:
-            raise
-        return None
-    return Message(found.seq, nanoseconds(found.time), found.subject, found.data)

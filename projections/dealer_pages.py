@@ -20,7 +20,8 @@ from projections.outlets import Location
 from projections.reps import RepHolding
 from projections.rows import Row, Tables, view
 from projections.sales_rows import DealerDay
-from projections.stock import StockLevel, levels_at
+from projections.stock_levels import levels_at
+from projections.stock_rows import StockLevel
 
 R = TypeVar("R", bound=Row)
 Filters = Mapping[str, Sequence[Any]]

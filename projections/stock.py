@@ -2,148 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from domain.calendar import AHEAD_MAX
-from domain.numbers import ZERO, Quantity
+from domain.numbers import ZERO
 from projections.documents import Change
-from projections.flags import Flag, mark
+from projections.flags import mark
 from projections.projection import Computed, Projection
-from projections.rows import Key, Row, Rows, Tables, is_empty, table
+from projections.rows import Key, Row, Rows
 from projections.stock_effects import (
     EFFECTS,
     STILL,
     Bucket,
     Deltas,
     Difference,
-    Dispatched,
     Item,
     difference,
     items,
 )
-
-
-@table(
-    "stock_levels",
-    key=("location", "sku", "lot"),
-    home="shared",
-    indexes=(("sku", "location"), ("due_at",)),
-    scan=1,
+from projections.stock_levels import last_count, levels_at, open_quantity, summed
+from projections.stock_rows import (
+    OrderItem,
+    StockCount,
+    StockFlag,
+    StockLevel,
+    StockLots,
+    StockMove,
+    StockWait,
 )
-class StockLevel(Row):
-    """What is at a location of one product and lot. An empty lot is stock whose lot nobody named."""
-
-    location: str
-    sku: str
-    lot: str
-    on_hand: Quantity = ZERO  # by the last count and the moves after it; below zero is flagged, never refused
-    blocked: Quantity = ZERO  # of it
-    in_transit: Quantity = ZERO  # dispatched to this location and not yet arrived, short, damaged or refused
-    on_order: Quantity = ZERO  # ordered for this location and not yet dispatched
-    counted: Quantity = ZERO
-    counted_at: datetime | None = None
-    counted_sequence: int = 0
-    last_move: datetime | None = None
-    due_at: datetime | None = None  # of the first that waits because it claims to be far ahead
-
-
-@table(
-    "stock_moves",
-    key=("location", "sku", "lot", "at", "dealer", "document"),
-    home="shared",
-    scan=3,
-    appears="at",
-)
-class StockMove(Row):
-    """What one document of a dealer, as kind/id, changed at one instant in one bucket."""
-
-    location: str
-    sku: str
-    lot: str
-    at: datetime
-    dealer: str
-    document: str
-    on_hand: Quantity = ZERO
-    blocked: Quantity = ZERO
-    in_transit: Quantity = ZERO
-
-
-@table(
-    "stock_counts",
-    key=("location", "sku", "lot", "at", "dealer", "document"),
-    home="shared",
-    scan=3,
-    appears="at",
-)
-class StockCount(Row):
-    """What was counted. Without a lot it is the product's whole stock; without a SKU, all that was not named: none."""
-
-    location: str
-    sku: str
-    lot: str
-    at: datetime
-    dealer: str
-    document: str
-    quantity: Quantity = ZERO
-    sequence: int = 0
-
-
-@table("stock_lots", key=("location", "sku"), home="shared")
-class StockLots(Row):
-    """Whether other rows may bear on a bucket than its own; without a SKU, on every bucket of the location.
-
-    Never taken back: it only says where to look.
-    """
-
-    location: str
-    sku: str
-    by_lot: bool = False  # told apart by lot
-    counted: bool = False  # counted as a whole: without a lot, or, without a SKU, in full
-
-
-@table("order_items", key=("dealer", "order", "sku"), indexes=(("location", "sku"),), appears="placed")
-class OrderItem(Row):
-    """One product of one order, and how much of it is still to be dispatched."""
-
-    dealer: str
-    order: str
-    sku: str
-    location: str = ""
-    ordered: Quantity = ZERO
-    placed: datetime | None = None
-    closed: datetime | None = None
-    dispatches: tuple[Dispatched, ...] = ()
-    counted: Quantity = ZERO  # what of it is in its level's `on_order`
-    waits_until: datetime | None = None  # when that changes, by what claims to be far ahead
-
-
-@table("stock_waits", key=("location", "sku", "dealer", "order"), home="shared", scan=2)
-class StockWait(Row):
-    """A product of an order of which something claims to be far ahead, and when the first of it is true."""
-
-    location: str
-    sku: str
-    dealer: str
-    order: str
-    until: datetime | None = None
-
-
-@table("stock_flags", key=("dealer", "kind", "subject"), view="flags")
-class StockFlag(Flag):
-    """Stock below zero; the subject is location/SKU/lot, the dealer is empty."""
-
-
-def open_quantity(item: OrderItem, at: datetime | None = None) -> Decimal:
-    """What is still to be dispatched: nothing once closed, and never below zero."""
-    if item.placed is None or (at is not None and item.placed > at):
-        return ZERO
-    if item.closed is not None and (at is None or item.closed <= at):
-        return ZERO
-    gone = [d.quantity for d in item.dispatches if at is None or d.at <= at]
-    return max(ZERO, item.ordered - sum(gone, ZERO))
 
 
 def keys(change: Change) -> Iterator[tuple[type[Row], Key]]:
@@ -244,20 +132,26 @@ def _rebuild(rows: Rows, level: StockLevel, limit: datetime) -> None:
     moves = [m for m in rows.range(StockMove, *bucket) if m.on_hand or m.blocked or m.in_transit]
     counts = list(_counts(rows, bucket))
     waiting = [m.at for m in moves if m.at > limit] + [c.at for c in counts if c.sequence and c.at > limit]
-    on_order = level.on_order
-    for wait in () if level.lot else list(rows.range(StockWait, level.location, level.sku)):
-        if wait.until is not None and wait.until <= limit:
-            item = rows.edit(OrderItem, wait.dealer, wait.order, wait.sku)
-            on_order -= item.counted
-            item.counted, item.waits_until = _open_by(item, limit)
-            on_order += item.counted
-            wait = rows.edit(StockWait, wait.location, wait.sku, wait.dealer, wait.order)
-            wait.until = item.waits_until
-        waiting += [wait.until] if wait.until is not None else []
-    found = _summed(bucket, moves, counts, on_order, limit)
+    waiting += [] if level.lot else _release(rows, level, limit)
+    found = summed(bucket, moves, counts, level.on_order, limit)
     found.due_at = min(waiting, default=None)
     for name in StockLevel.__struct_fields__:
         setattr(level, name, getattr(found, name))
+
+
+def _release(rows: Rows, level: StockLevel, limit: datetime) -> list[datetime]:
+    """Take over into a level what of orders waited and is true by a limit; when the rest will be."""
+    found = []
+    for stored in list(rows.range(StockWait, level.location, level.sku)):
+        wait = rows.edit(StockWait, stored.location, stored.sku, stored.dealer, stored.order)
+        if wait.until is not None and wait.until <= limit:
+            item = rows.edit(OrderItem, wait.dealer, wait.order, wait.sku)
+            was = item.counted
+            item.counted, item.waits_until = _open_by(item, limit)
+            level.on_order += item.counted - was
+            wait.until = item.waits_until
+        found += [wait.until] if wait.until is not None else []
+    return found
 
 
 def _fold_counts(change: Change, rows: Rows, found: Difference) -> list[Bucket]:
@@ -335,26 +229,6 @@ def _counts(rows: Rows, bucket: Bucket) -> Iterator[StockCount]:
         yield from rows.range(StockCount, location, *name)
 
 
-def last_count(
-    bucket: Bucket, counts: Iterable[StockCount], at: datetime | None = None
-) -> tuple[Decimal, datetime | None, int]:
-    """The last word on a bucket, as (quantity, instant, sequence): of the lot, the whole product, or the location.
-
-    A count of the whole product says none for each of its lots by name; a full count says none for what it does
-    not name. At one instant the later sequence wins, and within one count what is named.
-    """
-    best: tuple[datetime, int, int] | None = None
-    quantity = ZERO
-    for count in counts:
-        if not count.sequence or (at is not None and count.at > at):
-            continue
-        rank = (count.at, count.sequence, bool(count.sku) + bool(count.lot))
-        if best is None or rank > best:
-            best = rank
-            quantity = count.quantity if (count.sku, count.lot) == bucket[1:] else ZERO
-    return (ZERO, None, 0) if best is None else (quantity, best[0], best[1])
-
-
 def _fold_items(change: Change, rows: Rows, limit: datetime) -> None:
     old, new = items(change.before), items(change.after)
     for sku in {**old, **new}:
@@ -427,67 +301,6 @@ def _mark_negative(change: Change, rows: Rows, level: StockLevel, was: Decimal) 
         mark(rows, StockFlag, change.event, ("", "negative_stock", subject), level.on_hand < ZERO)
 
 
-def level_at(
-    level: StockLevel,
-    moves: Iterable[StockMove],
-    counts: Iterable[StockCount],
-    ordered: Iterable[OrderItem],
-    at: datetime,
-) -> StockLevel:
-    """A level as it was true at an instant, from its moves, the counts that bear on it, and the order items.
-
-    `counts` are those of the lot, of the product and of the location as a whole; `ordered` the items of the
-    location and product, which belong to the bucket without a lot.
-    """
-    on_order = ZERO if level.lot else sum([open_quantity(item, at) for item in ordered], ZERO)
-    return _summed((level.location, level.sku, level.lot), moves, list(counts), on_order, at)
-
-
-def _summed(
-    bucket: Bucket, moves: Iterable[StockMove], counts: Sequence[StockCount], on_order: Decimal, at: datetime
-) -> StockLevel:
-    found = StockLevel(*bucket, on_order=on_order)
-    found.counted, found.counted_at, found.counted_sequence = last_count(bucket, counts, at)
-    found.on_hand = found.counted
-    for move in moves:
-        if move.at <= at:
-            found.blocked += move.blocked
-            found.in_transit += move.in_transit
-            found.last_move = move.at if found.last_move is None else max(found.last_move, move.at)
-            if found.counted_at is None or move.at > found.counted_at:
-                found.on_hand += move.on_hand
-    if found.last_move is None and not on_order:
-        own = [c for c in counts if c.sequence and c.at <= at and (c.sku, c.lot) == bucket[1:]]
-        if not own:  # that a whole location was counted says nothing of what it never had
-            return StockLevel(*bucket)
-    return found
-
-
-def levels_at(tables: Tables, at: datetime, filters: Mapping[str, Sequence[Any]]) -> Iterator[StockLevel]:
-    """Every level as it was true at an instant, of the locations and SKUs asked for."""
-    wanted = {name: filters[name] for name in ("location", "sku") if name in filters}
-    moves: dict[Bucket, list[StockMove]] = {}
-    for move in tables.select(StockMove, **wanted):
-        moves.setdefault((move.location, move.sku, move.lot), []).append(move)
-    about = dict(wanted)
-    if "sku" in about:
-        about["sku"] = [*about["sku"], ""]  # a full count bears on every SKU
-    counts: dict[Bucket, list[StockCount]] = {}
-    for count in tables.select(StockCount, **about):
-        counts.setdefault((count.location, count.sku, count.lot), []).append(count)
-    ordered: dict[Bucket, list[OrderItem]] = {}
-    for item in tables.select(OrderItem, **wanted):
-        if item.placed is not None:
-            ordered.setdefault((item.location, item.sku, ""), []).append(item)
-    # Not of the levels stored: what says nothing now has none, and yet said something then.
-    for bucket in sorted({*moves, *ordered, *(named for named in counts if named[1])}):
-        location, sku, lot = bucket
-        bearing = [c for name in {(sku, lot), (sku, ""), ("", "")} for c in counts.get((location, *name), ())]
-        level = level_at(StockLevel(*bucket), moves.get(bucket, ()), bearing, ordered.get(bucket, ()), at)
-        if not is_empty(level):
-            yield level
-
-
 STOCK = Projection(
     name="stock",
     rows=(StockLevel, StockMove, StockCount, StockLots, OrderItem, StockWait, StockFlag),
@@ -495,6 +308,12 @@ STOCK = Projection(
     by_name=frozenset({"order", *EFFECTS}),
     keys=keys,
     fold=fold,
-    modules=("projections.stock", "projections.stock_effects", "projections.orders"),
+    modules=(
+        "projections.stock",
+        "projections.stock_effects",
+        "projections.stock_levels",
+        "projections.stock_rows",
+        "projections.orders",
+    ),
     computed=(Computed(StockLevel, levels_at, due="due_at"),),
 )

@@ -14,8 +14,8 @@ from domain.catalogue import BODY_BYTES_MAX
 from domain.identifiers import escape
 from infra.connection import Connection
 from infra.jetstream import connect
+from infra.lookups import read_one
 from infra.nats_server import NatsServer
-from infra.reader import read_one
 from infra.stream import create_stream, stream_state
 from tests.lab.databases import Databases, Where
 from tests.lab.events import body, order, voided

@@ -24,9 +24,10 @@ from infra.append import (
 )
 from infra.connection import Connection
 from infra.jetstream import LogUnreachableError, connect
+from infra.lookups import read_there
 from infra.message import Message
 from infra.nats_server import NatsServer
-from infra.reader import Reader, read_exact
+from infra.reader import Reader
 from infra.stream import create_stream, stream_state
 
 pytestmark = pytest.mark.integration
@@ -121,7 +122,7 @@ async def test_receipts_are_true_among_many_writers_on_several_connections(
         for got, call in zip(receipts, calls, strict=True)
         for receipt, event in zip(got, call, strict=True)
     ]
-    found = await read_exact(stream, [sequence for sequence, _ in said])
+    found = await read_there(stream, [sequence for sequence, _ in said])
     await other.close()
     assert [message.body for message in found] == [body for _, body in said]
     assert (await stream_state(stream)).messages == len(said)

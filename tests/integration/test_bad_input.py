@@ -20,8 +20,8 @@ from domain.event_types import CATALOGUE
 from domain.identifiers import escape
 from domain.schema import json_schema
 from infra.connection import Connection
+from infra.lookups import read_there
 from infra.nats_server import NatsServer
-from infra.reader import read_exact
 from tests.lab.databases import Where
 from tests.lab.events import order
 from tests.lab.site import catch_up, linked
@@ -176,7 +176,7 @@ async def test_over_http_every_good_event_is_stored_and_every_bad_one_is_told_it
         if media_type == BATCH
         else [json.loads(line) for line in response.text.splitlines()]
     )
-    stored = await read_exact(stream, [answer["sequence"] for answer in answers if answer["sequence"]])
+    stored = await read_there(stream, [answer["sequence"] for answer in answers if answer["sequence"]])
     assert len(answers) == len(sent)
     assert [answer["status"] == "accepted" for answer in answers] == [one.good for one in sent]
     assert {message.body for message in stored} == {one.body for one in sent if one.good}

@@ -27,7 +27,8 @@ from infra.writer import CommitFailedError
 from projections.documents import Change
 from projections.projection import Projection
 from projections.rows import TABLES, Key, Row, Rows
-from projections.stock import STOCK, StockLevel
+from projections.stock import STOCK
+from projections.stock_rows import StockLevel
 from tests.lab.databases import Where
 from tests.lab.events import HOUR, NOON, counted, dispatched, log, moved, order, received, voided
 from tests.lab.folding import CORE, LOG, Scratch, database_on, engine_on, folded, shut, statuses, tables

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from projections.orders import Order, OrderingDealer
 from projections.rows import MemoryRows
-from projections.stock import OrderItem, StockCount, StockLevel, StockMove, levels_at
+from projections.stock_levels import levels_at
+from projections.stock_rows import OrderItem, StockCount, StockLevel, StockMove
 from tests.lab import bookkeeper
 from tests.lab.folding import Worlds
 from tests.lab.histories import Fact, facts, histories, timeline, void_of

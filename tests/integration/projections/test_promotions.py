@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from projections.promotions import PROMOTIONS, Promotion, PromotionDay, PromotionPlan, promotions
+from projections.promotion_days import PromotionDay, PromotionPlan
+from projections.promotions import PROMOTIONS, Promotion, promotions
 from projections.registry import PROJECTIONS
 from tests.lab.book import LATER, Book, book
 from tests.lab.databases import Databases, Where

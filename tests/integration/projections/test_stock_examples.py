@@ -8,7 +8,8 @@ from typing import Any
 
 from infra.message import Message
 from projections.events import EventFlag
-from projections.stock import OrderItem, StockFlag, StockLevel, open_quantity
+from projections.stock_levels import open_quantity
+from projections.stock_rows import OrderItem, StockFlag, StockLevel
 from tests.lab import events
 from tests.lab.events import HOUR, NOON, body, counted, dispatched, log, moved, order, received
 from tests.lab.folding import Worlds, stored

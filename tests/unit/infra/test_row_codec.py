@@ -27,7 +27,7 @@ from infra.tables import Codec
 from projections.orders import OrderingDealer
 from projections.registry import PROJECTIONS
 from projections.rows import TABLES, MemoryRows, Row
-from projections.stock import StockLevel, StockMove
+from projections.stock_rows import StockLevel, StockMove
 from tests.lab.databases import Databases
 from tests.lab.folding import database_on, store
 
