@@ -79,26 +79,48 @@ def _links(
 
 def _named(reader: Reader, events: Sequence[Event], known: int) -> Iterator[tuple[int, int]]:
     """Those whose correction names what it corrects: an event that it replaces, a document that it supersedes."""
-    replaced = {e.sequence: [digest(*name) for name in _names(e.event.replaces or "")] for e in events}
-    holders = kept(reader, "identities", {one for names in replaced.values() for one in names}, "sequence")
+    yield from _replacing(reader, events, known)
+    yield from _replaced(reader, events, known)
+    yield from _superseding(reader, events, known)
+    yield from _superseded(reader, events, known)
+
+
+def _replacing(reader: Reader, events: Sequence[Event], known: int) -> Iterator[tuple[int, int]]:
+    """Of these events those that replace one."""
+    names = {e.sequence: [digest(*name) for name in _names(e.event.replaces or "")] for e in events}
+    holders = kept(reader, "identities", {one for some in names.values() for one in some}, "sequence")
     about = _about(reader, {n for (n,) in holders.values() if 0 < n <= known})
     for event in events:
-        found = [holders[one][0] for one in replaced[event.sequence] if one in holders]
+        found = [holders[one][0] for one in names[event.sequence] if one in holders]
         yield from ((event.sequence, n) for n in found if n in about and _may(_of(event), about[n]))
-    superseding = [(e.sequence, *document_key(e), old) for e in events if (old := _superseded(e)) is not None]
-    older = {one: digest(kind, dealer, old) for one, kind, dealer, _, old in superseding}
-    documents = kept(reader, "documents", set(older.values()), "statements")
-    for sequence, where in older.items():
-        for (held,) in [documents[where]] if where in documents else []:
-            yield from ((sequence, one[0]) for one in held if one[0] <= known)
+
+
+def _replaced(reader: Reader, events: Sequence[Event], known: int) -> Iterator[tuple[int, int]]:
+    """Of these events those that one replaces."""
     by_name = {f"{e.event.source}#{e.event.id}": e for e in events}
     for name, later, _, *of in _naming(reader, REPLACED, by_name, known):
         if _may(tuple(of), _of(by_name[name])):
             yield later, by_name[name].sequence
+
+
+def _superseding(reader: Reader, events: Sequence[Event], known: int) -> Iterator[tuple[int, int]]:
+    """Of these events those whose document supersedes another."""
+    older = {
+        e.sequence: digest(*document_key(e)[:2], e.data.supersedes)
+        for e in events
+        if isinstance(e.data, AssessmentPublished) and e.data.supersedes is not None
+    }
+    documents = kept(reader, "documents", set(older.values()), "statements")
+    for sequence, where in older.items():
+        for (held,) in [documents[where]] if where in documents else []:
+            yield from ((sequence, one[0]) for one in held if one[0] <= known)
+
+
+def _superseded(reader: Reader, events: Sequence[Event], known: int) -> Iterator[tuple[int, int]]:
+    """Of these events those whose document another supersedes."""
     by_document = {document_key(e): e for e in events}
-    for name, later, kind, _, dealer, _ in _naming(
-        reader, SUPERSEDED, {key[2] for key in by_document}, known
-    ):
+    names = {name for _, _, name in by_document}
+    for name, later, kind, _, dealer, _ in _naming(reader, SUPERSEDED, names, known):
         if (earlier := by_document.get((kind, dealer, name))) is not None:
             yield later, earlier.sequence
 
@@ -131,10 +153,6 @@ def _may(later: tuple[str, ...], earlier: tuple[str, ...]) -> bool:
 def _names(said: str) -> Iterator[tuple[str, str]]:
     """What `source#id` may mean: either may have a # in it."""
     yield from ((said[:place], said[place + 1 :]) for place, one in enumerate(said) if one == "#")
-
-
-def _superseded(event: Event) -> str | None:
-    return event.data.supersedes if isinstance(event.data, AssessmentPublished) else None
 
 
 def restated(statements: Iterable[Event]) -> Iterator[tuple[int, int]]:
