@@ -80,7 +80,7 @@ def create_app(
         [
             *view_handlers(views.values(), opened, freshness),
             *(history_handlers(views, opened, link, freshness) if "dealers" in views else ()),
-            *event_handlers(intake, index, link, views["events"], freshness),
+            *event_handlers(intake, index, link, views, freshness),
             *(
                 command_handlers(Commands(catalogue, opened, index, link, views, freshness))
                 if decides

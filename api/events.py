@@ -26,7 +26,7 @@ from api.intake import Entry, Intake, too_large
 from api.link import Link
 from api.problems import AnyRequest, FieldProblem, Problem
 from api.query import parameters, read_query
-from api.views import View, token
+from api.views import View, plural, token
 from domain.calendar import from_nanoseconds
 from domain.catalogue import FAMILIES
 from infra.documents import subject_said
@@ -80,7 +80,7 @@ class ReceiptAnswer(Struct, frozen=True):
 
 
 def event_handlers(
-    intake: Intake, index: Index, link: Link, view: View, freshness: Freshness
+    intake: Intake, index: Index, link: Link, views: Mapping[str, View], freshness: Freshness
 ) -> list[HTTPRouteHandler]:
     """POST /events, GET /events/<sequence> and GET /receipts."""
 
@@ -114,19 +114,19 @@ def event_handlers(
             message = await read_one(link.client, sequence) if sequence > 0 else None
         if row is None and message is None:
             raise Problem("no_such_row", f"the log has no message {sequence}; the index is at {reached}")
-        return _one_event(request, row, reasons, message, reached)
+        return _one_event(request, row, reasons, message, reached, views)
 
     @get("/receipts", name="receipts")
     async def receipts(request: AnyRequest) -> Response[bytes]:
         said = parameters(request.scope["query_string"])
         named = [(name, value) for name, value in said if name in ("source", "id")]
-        query = read_query(view, [pair for pair in said if pair not in named], one_row=True)
+        query = read_query(views["events"], [pair for pair in said if pair not in named], one_row=True)
         values = dict(named)
         missing = [(name, "is missing") for name in ("source", "id") if not values.get(name)]
         if missing or len(named) > 2:
             raise Problem("bad_parameter", "name one source and one id", missing)
         source, id = values["source"], values["id"]
-        await freshness.wait(view, query)
+        await freshness.wait(views["events"], query)
         holder, arrivals = await asyncio.to_thread(index.arrivals, source, id)
         if not arrivals:
             raise Problem("not_seen", f"{source}#{id} is not seen yet", source=source, id=id)
@@ -215,6 +215,7 @@ def _one_event(
     reasons: Sequence[FieldProblem],
     message: Message | None,
     reached: int,
+    views: Mapping[str, View],
 ) -> Response[bytes]:
     body = message.body if message is not None else row.body.encode() if row is not None else b""
     known = message is not None or bool(body)
@@ -236,11 +237,11 @@ def _one_event(
     fields = {name: value for name, value in msgspec.structs.asdict(row).items() if name != "body"}
     answer = EventAnswer(**fields, reasons=tuple(reasons), event=event, bytes=raw)
     if prefers_html(request.headers.get("accept")):
-        return Response(_event_page(answer), media_type=HTML, headers=headers | pages.HEADERS)
+        return Response(_event_page(answer, views), media_type=HTML, headers=headers | pages.HEADERS)
     return _json(answer, 200, headers)
 
 
-def _event_page(answer: EventAnswer) -> bytes:
+def _event_page(answer: EventAnswer, views: Mapping[str, View]) -> bytes:
     """One message to be read: what became of it, and what was sent."""
     title = f"event {answer.sequence}"
     dealer, of = answer.dealer, answer.of
@@ -251,13 +252,25 @@ def _event_page(answer: EventAnswer) -> bytes:
         *[(clock, instant_text(at)) for clock, at in _clocks(answer) if at is not None],
         ("family", escape(answer.family)),
         ("dealer", (own if answer.status == PENDING else f"{own} {history}") if dealer else ""),
-        *[(name, escape(getattr(answer, name))) for name in ("type", "source", "id", "kind", "document")],
+        *[(name, escape(getattr(answer, name))) for name in ("type", "source", "id", "kind")],
+        ("document", pages.linked(escape(answer.document), _rows_of(views, answer))),
         *[(one.field, escape(one.reason)) for one in answer.reasons],
     ]
     sent = (
         answer.bytes if answer.event is None else msgspec.json.format(bytes(answer.event), indent=2).decode()
     )
     return pages.page(title, f"<h1>{title}</h1>{pages.facts(said)}<pre>{escape(sent or '')}</pre>")
+
+
+def _rows_of(views: Mapping[str, View], answer: EventAnswer) -> str:
+    """Where the rows of the document are that an event is about; nothing where no view is called after such."""
+    view = views.get(plural(answer.kind))
+    if view is None or answer.kind not in view.key:
+        return ""
+    named = {"dealer": answer.dealer, answer.kind: answer.document}
+    return (
+        f"/{view.name}?{urlencode({name: said for name, said in named.items() if name in view.key and said})}"
+    )
 
 
 def _clocks(answer: EventAnswer) -> Sequence[tuple[str, datetime | None]]:

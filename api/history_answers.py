@@ -48,6 +48,7 @@ FIGURES: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("receivables", "dealer", {}),
     ("statements", "dealer", {}),
 )
+FORMATS = ("json", "ndjson", "html")
 ROWS_MAX = 1000
 QUARTERS_MAX = 12  # whose cards stand at the end of the file: the last in which something happened
 
@@ -89,9 +90,11 @@ def read_question(view: View, said: Iterable[tuple[str, str]]) -> tuple[Query, s
     rest = [pair for pair in said if pair != ("format", "ndjson")]
     wrong = [
         (name, f"is not known here; there are: {', '.join(HISTORY_PARAMETERS)}")
-        for name, value in rest
-        if name in LEFT_OUT or (name, value) == ("format", "csv")
+        for name, _ in rest
+        if name in LEFT_OUT
     ]
+    told = f"must be {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+    wrong += [(name, told) for name, value in rest if name == "format" and value not in FORMATS]
     if wrong:
         raise Problem("bad_parameter", f"wrong in this history: {', '.join(n for n, _ in wrong)}", wrong)
     query = read_query(view, rest)

@@ -138,10 +138,14 @@ def views_of(projections: Sequence[Projection], others: Mapping[str, Iterable[ty
     return found
 
 
+def plural(name: str) -> str:
+    """What a view of such rows is called."""
+    return name.removesuffix("y") + "ies" if name.endswith("y") else f"{name}s"
+
+
 def _names(field: str, other: View, view: View) -> bool:
     """Whether a field of a view names rows of another, which is called after it."""
-    plural = field.removesuffix("y") + "ies" if field.endswith("y") else f"{field}s"
-    called = other.name == plural or (field, other.name) == ("sku", "products")
+    called = other.name == plural(field) or (field, other.name) == ("sku", "products")
     if field == "target" and "kind" in view.fields:  # whatever a representative is assigned to
         return False
     return called and other.key == (field,) and other.name != view.name and field in view.fields
