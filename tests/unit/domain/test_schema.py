@@ -21,7 +21,7 @@ from domain.schema import DIALECT, json_schema
 #: What a schema cannot say: rules that compare two values, count bytes, or look at more than the form.
 UNSAID = re.compile(
     r"must be after|must not be before|but `data` speaks|bytes of UTF-8|surrogates|decimal places"
-    r"|at most 1|at most 9|at least -|RFC3339|is nested|contain NUL"
+    r"|at most 1|at most 9|at least -|must add up to|RFC3339|is nested|contain NUL"
 )
 
 
