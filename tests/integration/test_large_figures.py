@@ -116,7 +116,7 @@ def test_no_projection_stops_and_both_databases_hold_the_same(engines: tuple[Eng
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_both_databases_give_the_same_answers(sides: Sides, name: str) -> None:
-    for question in questions(VIEWS[name], AT):
+    for question in questions(VIEWS[name], AT, kinds=("decimal",)):
         one, other = [answers(client, question) for client in sides]
         assert one == other, question
 
