@@ -17,16 +17,17 @@ from domain.identifiers import digest
 from domain.naming import OTHER
 from infra.database import LIVE, STOPPED, Position
 from infra.positions import INDEX
+from infra.sql import Sql, quoted
 from infra.tables import POSTGRESQL, SQLITE
 from projections.events import EventName, EventRow, Rejection
 
 EVENTS = sa.table("events", *[sa.column(name) for name in EventRow.__struct_fields__])
 EVENT_NAMES = sa.table("event_names", *[sa.column(name) for name in EventName.__struct_fields__])
 REJECTIONS = sa.table("rejections", *[sa.column(name) for name in Rejection.__struct_fields__])
-AT_ONCE = 10_000  # digests in a statement
 EVENTS_MAX = 20_000  # that are folded for one answer: about two seconds
 #: What an accepted event is read from.
-SAID = sa.select(*[EVENTS.c[name] for name in ("sequence", "recorded", "family", "dealer", "body")])
+SAID_OF = ("recorded", "family", "dealer", "body")
+SAID = sa.select(*[EVENTS.c[name] for name in ("sequence", *SAID_OF)])
 _EACH = {
     SQLITE: "value FROM json_each(:among)",
     POSTGRESQL: "CAST(CAST(value AS text) AS bigint) AS value FROM json_array_elements(CAST(:among AS json))",
@@ -58,15 +59,35 @@ def naming(ids: Iterable[str], what: str = OTHER) -> sa.ColumnElement[bool]:
 def kept(reader: Reader, table: str, digests: Iterable[int], *fields: str) -> dict[int, tuple[Any, ...]]:
     """What the version that serves keeps under digests, in `identities` or `documents`; JSON is read."""
     [version] = [position.version for position in reader.positions if serves_index(position)]
-    source = sa.table(f"{table}__{version}", *[sa.column(name) for name in ("digest", *fields)])
-    asked, wanted = sa.select(*[source.c[name] for name in ("digest", *fields)]), list(digests)
+    found = _under(reader.connection, f"{table}__{version}", "digest", digests, fields)
     return {
         where: tuple([msgspec.json.decode(v or "[]") if isinstance(v, str) else v for v in values])
-        for begin in range(0, len(wanted), AT_ONCE)
-        for where, *values in reader.connection.execute(
-            asked.where(source.c.digest.in_(wanted[begin : begin + AT_ONCE]))
-        )
+        for where, *values in found
     }
+
+
+def _under(
+    connection: sa.Connection,
+    table: str,
+    number: str,
+    wanted: Iterable[int],
+    fields: Iterable[str],
+    more: str = "",
+) -> Sequence[Any]:
+    """Rows of a table by a number of theirs: that, and these fields.
+
+    One parameter however many are asked for, in words of our own: SQLAlchemy would take longer than the database.
+    """
+    said = sorted(wanted)
+    if not said:
+        return []
+    sql = Sql(connection.dialect.name)
+    value = "value::text::bigint" if sql.postgresql else "value"
+    return connection.exec_driver_sql(
+        f"SELECT {quoted([number, *fields])} FROM {table} "
+        f"WHERE {number} IN (SELECT {value} FROM {sql.each}) {more}",
+        (msgspec.json.encode(said).decode(),),
+    ).fetchall()
 
 
 def serves_index(position: Position) -> bool:
@@ -121,14 +142,23 @@ class Index(Struct, frozen=True, dict=True):
 
     def with_voids(self, sequences: set[int]) -> set[int]:
         """Events with the voids that name them, those that name these, and so on."""
-        columns, found = [EVENTS.c.source, EVENTS.c.id], set[int]()
+        found = set[int]()
         while sequences:
             found |= sequences
-            names = self.few(sa.select(*columns).where(among(self.reader, sequences)))
+            names = [name for _, *name in self._there(sequences, ("source", "id"))]
             held = kept(self.reader, "identities", {digest(*name) for name in names}, "voids")
             sequences = {void for (voids,) in held.values() for void in voids} - found
         return found
 
-    def at(self, sequences: Iterable[int]) -> list[Recorded[Payload]]:
-        statement = SAID.where(among(self.reader, sequences)).order_by(EVENTS.c.sequence)
-        return [self.read(*row) for row in self.few(statement)]
+    def at(self, sequences: Collection[int]) -> list[Recorded[Payload]]:
+        return [self.read(*row) for row in self._there(sequences, SAID_OF)]
+
+    def _there(self, sequences: Collection[int], fields: Sequence[str]) -> Sequence[Any]:
+        """Those of the events at these sequences: each with its sequence, and these fields, in the order of the log."""
+        wanted = [one for one in sequences if one <= self.known and one not in self.without]
+        most = self.most or EVENTS_MAX
+        accepted = f"AND status = 'accepted' ORDER BY sequence LIMIT {most + 1}"
+        found = _under(self.reader.connection, "events", "sequence", wanted, fields, accepted)
+        if len(found) > most:
+            raise TooManyError
+        return found

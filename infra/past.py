@@ -51,7 +51,8 @@ class Past:
         self._written: dict[tuple[type[Row], tuple[Any, ...]], tuple[Any, ...]] = {}
         self.connection = in_memory().connect()
         memory: Any = self.connection.connection.driver_connection
-        memory.deserialize(_empty(tuple(projections)))
+        self._memory: sqlite3.Connection = memory
+        self._memory.deserialize(_empty(tuple(projections)))
 
     def take(self, event: Recorded[Payload]) -> Change | None:
         """Fold the next event of the log; None where it changes nothing that any document says."""
@@ -89,7 +90,7 @@ class Past:
 
     def _many(self, sql: str, rows: list[tuple[Any, ...]]) -> None:
         if rows:
-            self.connection.exec_driver_sql(sql, rows)
+            self._memory.executemany(sql, rows)
 
     def close(self) -> None:
         self.connection.close()
