@@ -67,7 +67,9 @@ def _with_due(connection: sa.Connection, view: View, way: Computed, query: Query
     shown = at + AHEAD_MAX  # as far ahead of the log a fold takes things in
     column = view.source.c
     due = column[way.due] <= microseconds(shown)
-    keys = sa.select(*[column[name] for name in view.key]).where(due, *conditions(view, query, at))
+    keys = sa.select(*[column[name] for name in view.key]).where(
+        due, *conditions(view, query, at, connection.dialect.name)
+    )
     found = {tuple(key) for key in connection.execute(keys.limit(DUE_MAX + 1))}
     if not found:
         return view

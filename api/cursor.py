@@ -11,7 +11,8 @@ import msgspec
 from api.problems import Problem
 
 Value = str | int | bool | None
-INTEGER_MAX, DECIMAL_MAX = 2**63, 2**95  # a decimal is as large as its halves can be
+# SQLite compares a decimal in halves, of which the upper has 64 bits.
+_END: dict[type, int] = {int: 2**63, Decimal: 2**95}
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
@@ -46,8 +47,7 @@ def _fits(value: Value, kind: type) -> bool:
     if isinstance(value, bool) or kind is bool:
         return kind is bool and isinstance(value, bool)
     if isinstance(value, int):
-        most = {int: INTEGER_MAX, Decimal: DECIMAL_MAX}.get(kind, 0)
-        return -most <= value < most
+        return kind in _END and -_END[kind] <= value < _END[kind]
     return kind is str and "\x00" not in value
 
 

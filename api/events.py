@@ -263,14 +263,13 @@ def _event_page(answer: EventAnswer, views: Mapping[str, View]) -> bytes:
 
 
 def _rows_of(views: Mapping[str, View], answer: EventAnswer) -> str:
-    """Where the rows of the document are that an event is about; nothing where no view is called after such."""
+    """Where the rows of an event's document are; nothing where no view is called after its kind."""
     view = views.get(plural(answer.kind))
-    if view is None or answer.kind not in view.key:
+    if view is None or answer.kind not in view.key or not answer.document:
         return ""
     named = {"dealer": answer.dealer, answer.kind: answer.document}
-    return (
-        f"/{view.name}?{urlencode({name: said for name, said in named.items() if name in view.key and said})}"
-    )
+    asked = urlencode({name: said for name, said in named.items() if name in view.key and said})
+    return f"/{view.name}?{asked}"
 
 
 def _clocks(answer: EventAnswer) -> Sequence[tuple[str, datetime | None]]:

@@ -8,26 +8,27 @@ from typing import Any
 import sqlalchemy as sa
 
 from infra.tables import POSTGRESQL
-
-MASK = 2**32 - 1
+from infra.wide import BITS, MASK
 
 Parts = list[sa.ColumnElement[Any]]  # a number: itself, or its upper and its lower half
 
 
-def halves(dialect: str, number: sa.ColumnElement[Any]) -> Parts:
-    """A stored number as what can be added up without an overflow."""
+def halves(dialect: str, number: sa.ColumnElement[Any], kind: str) -> Parts:
+    """A stored number as what can be added up without an overflow, and compared; only decimals are ever wide."""
     if dialect == POSTGRESQL:
         return [number]
+    if kind != "decimal":
+        return [number.op(">>")(BITS), number.op("&")(MASK)]
     wide = sa.func.typeof(number) == sa.literal_column("'text'")
     return [
-        sa.case((wide, sa.func.high_half(number)), else_=number.op(">>")(32)),
+        sa.case((wide, sa.func.high_half(number)), else_=number.op(">>")(BITS)),
         sa.case((wide, sa.func.low_half(number)), else_=number.op("&")(MASK)),
     ]
 
 
 def parted(dialect: str, number: int) -> Parts:
     """A number to be compared with the parts of those that are stored."""
-    parts = [number] if dialect == POSTGRESQL else [number >> 32, number & MASK]
+    parts = [number] if dialect == POSTGRESQL else [number >> BITS, number & MASK]
     return [sa.literal(part, sa.types.NullType()) for part in parts]  # the driver knows how large each is
 
 
@@ -47,7 +48,7 @@ def sorting(parts: Parts) -> Parts:
     if len(parts) == 1:
         return parts
     high, low = parts
-    return [high + low.op(">>")(32), low.op("&")(MASK)]
+    return [high + low.op(">>")(BITS), low.op("&")(MASK)]
 
 
 def joined(dialect: str, parts: Sequence[Any]) -> list[int]:
@@ -55,4 +56,4 @@ def joined(dialect: str, parts: Sequence[Any]) -> list[int]:
     found = [int(part) for part in parts]
     if dialect == POSTGRESQL:
         return found
-    return [(high << 32) + low for high, low in zip(found[::2], found[1::2], strict=True)]
+    return [(high << BITS) + low for high, low in zip(found[::2], found[1::2], strict=True)]

@@ -104,7 +104,7 @@ def row_of(connection: sa.Connection, view: View, query: Query, at: datetime, de
         with rows_of(connection, view, query, at) as (connection, meant):
             columns = [meant.source.c[name] for name in view.fields]
             found = connection.execute(
-                sa.select(*columns).where(*conditions(meant, query, at)).limit(1)
+                sa.select(*columns).where(*conditions(meant, query, at, connection.dialect.name)).limit(1)
             ).first()
     return {} if found is None else dict(zip(view.fields, found, strict=True))
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
 from domain.calendar import EPOCH, from_microseconds, in_zone, microseconds
-from domain.numbers import exact, scaled
+from domain.numbers import scaled
 from infra.tables import Column
 
 Stored = str | int | bool | None
@@ -21,7 +21,7 @@ Shown = str | int | bool | Raw | None
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})")
 _INTEGER = re.compile(r"-?\d{1,19}")
 MILLION = 1_000_000
-STORED_TYPES: dict[str, type] = {
+CURSOR_TYPES: dict[str, type] = {
     "text": str,
     "integer": int,
     "boolean": bool,
@@ -47,9 +47,9 @@ class Field(Struct, frozen=True):
     type: Any
 
     @property
-    def stored_type(self) -> type:
-        """What a cursor has of it: of a decimal a whole number of any size."""
-        return STORED_TYPES.get(self.kind, str)
+    def cursor_type(self) -> type:
+        """What a cursor has of it; Decimal stands for a whole number that may be beyond 64 bits."""
+        return CURSOR_TYPES.get(self.kind, str)
 
     @property
     def numeric(self) -> bool:
@@ -130,11 +130,9 @@ def _read_boolean(said: str) -> bool:
 
 def _read_decimal(said: str) -> int:
     try:
-        value = Decimal(said)
-    except InvalidOperation:
-        raise ValueError("must be a decimal such as 12.50") from None
-    exact("value", value)
-    return scaled(value)
+        return scaled(Decimal(said))
+    except (ArithmeticError, ValueError):  # no number, not a finite one, or none that a figure can be
+        raise ValueError("must be a decimal such as 12.50, below 10^22 and of 6 places at most") from None
 
 
 def _read_day(said: str) -> str:

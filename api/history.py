@@ -151,7 +151,12 @@ def _page(
     happened = sa.func.coalesce(column.effective, column.recorded)
     where = [
         concerned.where,
-        *conditions(view, msgspec.structs.replace(query, range=type(query.range)()), now),
+        *conditions(
+            view,
+            msgspec.structs.replace(query, range=type(query.range)()),
+            now,
+            reader.connection.dialect.name,
+        ),
     ]
     since, until = query.range.stored()
     if since is not None:

@@ -48,7 +48,7 @@ FIGURES: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("receivables", "dealer", {}),
     ("statements", "dealer", {}),
 )
-FORMATS = ("json", "ndjson", "html")
+HISTORY_FORMATS = ("json", "ndjson", "html")
 ROWS_MAX = 1000
 QUARTERS_MAX = 12  # whose cards stand at the end of the file: the last in which something happened
 
@@ -93,8 +93,8 @@ def read_question(view: View, said: Iterable[tuple[str, str]]) -> tuple[Query, s
         for name, _ in rest
         if name in LEFT_OUT
     ]
-    told = f"must be {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-    wrong += [(name, told) for name, value in rest if name == "format" and value not in FORMATS]
+    told = f"must be one of {', '.join(HISTORY_FORMATS)}"
+    wrong += [(name, told) for name, value in rest if name == "format" and value not in HISTORY_FORMATS]
     if wrong:
         raise Problem("bad_parameter", f"wrong in this history: {', '.join(n for n, _ in wrong)}", wrong)
     query = read_query(view, rest)

@@ -134,7 +134,9 @@ def _statement(dialect: str, asked: Asked) -> tuple[str, dict[str, Any]]:
         where.append(sa.or_(sa.false(), *options))
     if asked.fields:
         groups = [source.c[name] for name in asked.by]
-        parts = [part for name in asked.fields for part in added(halves(dialect, source.c[name]))]
+        kinds = {column.name: column.kind for column in codec_of(asked.row).columns}
+        halved = [halves(dialect, source.c[name], kinds[name]) for name in asked.fields]
+        parts = [part for one in halved for part in added(one)]
         statement = sa.select(*groups, *parts).group_by(*groups).order_by(*groups)
         statement = statement.having(sa.func.count() > 0)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from api.history_answers import HISTORY_PARAMETERS, LEFT_OUT
+from api.history_answers import HISTORY_FORMATS, HISTORY_PARAMETERS, LEFT_OUT
 from api.views import View
 
 Json = dict[str, Any]
@@ -36,8 +36,8 @@ def history_path(
     names = [name for name in HISTORY_PARAMETERS if name != "format"]
     filters = [name for name, field in events.fields.items() if name not in LEFT_OUT and field.kind != "json"]
     path = {"name": "dealer", "in": "path", "required": True, "schema": {"type": "string"}}
-    format = {**parameter("format"), "schema": {"enum": ["json", "ndjson", "html"]}}
-    format["description"] = "json, ndjson or html, in place of an Accept header."
+    format = {**parameter("format"), "schema": {"enum": list(HISTORY_FORMATS)}}
+    format["description"] = f"One of {', '.join(HISTORY_FORMATS)}, in place of an Accept header."
     return {
         "/dealers/{dealer}/history": {
             "get": {

@@ -178,9 +178,10 @@ def read_page(opened: Opened, view: View, query: Query, now: datetime) -> Page:
             if query.summing:
                 return Page(*read_sums(connection, view, query, at), sequence, at, opens)
             order = order_of(view, query)
-            statement = _selected(view, query, at).limit(query.limit + 1)
-            statement = statement.where(*beyond(view, query, order, connection.dialect.name))
-            statement = statement.order_by(*in_order(view, order, connection.dialect.name))
+            dialect = connection.dialect.name
+            statement = _selected(view, query, at, dialect).limit(query.limit + 1)
+            statement = statement.where(*beyond(view, query, order, dialect))
+            statement = statement.order_by(*in_order(view, order, dialect))
             rows = connection.execute(statement).fetchall()
             places = [list(view.fields).index(name) for name, _ in order]
             last = [rows[query.limit - 1][place] for place in places] if len(rows) > query.limit else None
@@ -196,13 +197,15 @@ def read_row(opened: Opened, view: View, key: Sequence[Stored], query: Query, no
         opened.asked(view, query) as reader,
         rows_of(reader.connection, view, query, at) as (connection, meant),
     ):
-        rows = connection.execute(_selected(meant, query, at).limit(1)).fetchall()
+        statement = _selected(meant, query, at, connection.dialect.name)
+        rows = connection.execute(statement.limit(1)).fetchall()
         sequence = reached(view, query, reader.positions) or 0
         return Page(view.shown, rows, None, sequence, at, not reader.tried)
 
 
-def _selected(view: View, query: Query, at: datetime) -> sa.Select[Any]:
-    return sa.select(*[view.source.c[name] for name in view.fields]).where(*conditions(view, query, at))
+def _selected(view: View, query: Query, at: datetime, dialect: str) -> sa.Select[Any]:
+    columns = [view.source.c[name] for name in view.fields]
+    return sa.select(*columns).where(*conditions(view, query, at, dialect))
 
 
 def shown(page: Page) -> list[dict[str, Any]]:

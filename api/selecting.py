@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from api import cursor
 from api.exact import Parts, halves, parted
+from api.fields import Stored
 from api.query import Query
 from api.views import View
 from api.windows import Range
@@ -18,20 +19,20 @@ from domain.calendar import AHEAD_MAX, latest_day, microseconds, shifted
 from infra.tables import POSTGRESQL
 
 Order = list[tuple[str, bool]]  # field, downwards
-
-_READ: dict[str, Callable[[Any], int]] = {
-    "boolean": bool,
-    "decimal": int,
-}  # what a database says in other words
+# A database has truth as 0 or 1, and SQLite large decimals as texts.
+_PLAIN: dict[str, Callable[[Any], int]] = {"boolean": bool, "decimal": int}
 
 
-def conditions(view: View, query: Query, at: datetime) -> list[sa.ColumnElement[bool]]:
+def conditions(view: View, query: Query, at: datetime, dialect: str) -> list[sa.ColumnElement[bool]]:
     """What rows must fulfil: the filters, and not to lie further ahead than is shown."""
     column = view.source.c
     wanted: list[sa.ColumnElement[bool]] = []
     for name, values in query.filters.items():
         some = [value for value in values if value is not None]
-        options = [column[name] == some[0] if len(some) == 1 else column[name].in_(some)] if some else []
+        if view.fields[name].kind == "decimal":
+            options = [_level(view, name, value, dialect) for value in some]
+        else:
+            options = [column[name] == some[0] if len(some) == 1 else column[name].in_(some)] if some else []
         if len(some) < len(values):
             options.append(column[name].is_(None))
         wanted.append(sa.or_(sa.false(), *options))
@@ -42,8 +43,8 @@ def conditions(view: View, query: Query, at: datetime) -> list[sa.ColumnElement[
         wanted.append(column[view.follows] > query.after)
     if view.appears and query.valid_at is None:  # else nothing was folded that was not true by then
         appears, shown = column[view.appears], shifted(at, AHEAD_MAX)
-        whole = view.fields[view.appears].kind == "day"  # shown once it has begun anywhere
-        seen = appears <= (latest_day(shown).isoformat() if whole else microseconds(shown))
+        by_day = view.fields[view.appears].kind == "day"  # shown once it has begun anywhere
+        seen = appears <= (latest_day(shown).isoformat() if by_day else microseconds(shown))
         wanted.append(sa.or_(appears.is_(None), seen) if view.fields[view.appears].nullable else seen)
     return wanted
 
@@ -79,38 +80,52 @@ def in_order(view: View, order: Order, dialect: str) -> list[sa.ColumnElement[An
 
 def _parts(view: View, name: str, dialect: str) -> Parts:
     """What a field is compared by."""
-    column = view.source.c[name]
-    return halves(dialect, column) if view.fields[name].kind == "decimal" else [column]
+    column, kind = view.source.c[name], view.fields[name].kind
+    return halves(dialect, column, kind) if kind == "decimal" else [column]
+
+
+def _bounds(view: View, name: str, value: Stored, dialect: str) -> Parts:
+    """What the parts of a field are compared with."""
+    if view.fields[name].kind == "decimal" and value is not None:
+        return parted(dialect, int(value))
+    return [sa.literal(value)]
+
+
+def _level(view: View, name: str, value: Stored, dialect: str) -> sa.ColumnElement[bool]:
+    """Whether a field has a value."""
+    pairs = zip(_parts(view, name, dialect), _bounds(view, name, value, dialect), strict=True)
+    return sa.and_(*[part == bound for part, bound in pairs])
 
 
 def beyond(view: View, query: Query, order: Order, dialect: str) -> list[sa.ColumnElement[bool]]:
     """The rows after the cursor's place in the order."""
     if not query.cursor:
         return []
-    kinds = [view.fields[name].stored_type for name, _ in order]
+    kinds = [view.fields[name].cursor_type for name, _ in order]
     last = cursor.read(query.cursor, named(order), kinds).last
-    parts = [_parts(view, name, dialect) for name, _ in order]
-    bounds = [
-        [sa.literal(value)]
-        if view.fields[name].kind != "decimal" or value is None
-        else parted(dialect, int(value))
-        for (name, _), value in zip(order, last, strict=True)
-    ]
     if not any(downwards or view.fields[name].nullable for name, downwards in order) and None not in last:
+        parts = [_parts(view, name, dialect) for name, _ in order]
+        bounds = [_bounds(view, name, value, dialect) for (name, _), value in zip(order, last, strict=True)]
         return [sa.tuple_(*chain(*parts)) > sa.tuple_(*chain(*bounds))]
     rest: sa.ColumnElement[bool] = sa.false()
-    for these, those, (name, downwards), value in reversed(
-        list(zip(parts, bounds, order, last, strict=True))
-    ):
-        column, nullable = view.source.c[name], view.fields[name].nullable
-        if value is None:
-            rest = sa.and_(column.is_(None), rest)
-            continue
-        here, there = sa.tuple_(*these), sa.tuple_(*those)
-        after = here < there if downwards else here > there
-        level = sa.and_(*[this == that for this, that in zip(these, those, strict=True)])
-        rest = sa.or_(sa.or_(after, column.is_(None)) if nullable else after, sa.and_(level, rest))
+    for (name, downwards), value in reversed(list(zip(order, last, strict=True))):
+        after, level = _after(view, name, downwards, value, dialect)
+        rest = sa.or_(after, sa.and_(level, rest))
     return [rest]
+
+
+def _after(
+    view: View, name: str, downwards: bool, value: Stored, dialect: str
+) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    """Whether a field comes after a value, and whether it is level with it."""
+    column = view.source.c[name]
+    if value is None:
+        return sa.false(), column.is_(None)
+    here = sa.tuple_(*_parts(view, name, dialect))
+    there = sa.tuple_(*_bounds(view, name, value, dialect))
+    after = here < there if downwards else here > there
+    level = _level(view, name, value, dialect)
+    return (sa.or_(after, column.is_(None)) if view.fields[name].nullable else after), level
 
 
 def named(order: Order) -> str:
@@ -124,6 +139,6 @@ def cursor_after(view: View, order: Order, last: Sequence[Any] | None) -> str | 
         return None
     kinds = [view.fields[name].kind for name, _ in order]
     values = [
-        v if v is None or kind not in _READ else _READ[kind](v) for v, kind in zip(last, kinds, strict=True)
+        v if v is None or kind not in _PLAIN else _PLAIN[kind](v) for v, kind in zip(last, kinds, strict=True)
     ]
     return cursor.write(cursor.Cursor(named(order), values))

@@ -37,7 +37,7 @@ def read_sums(connection: sa.Connection, view: View, query: Query, at: datetime)
     these = within(view, query.range) if query.base is not None else None
     numbers: dict[str, Parts] = {}
     for name in query.sums:
-        parts = halves(dialect, column[name])
+        parts = halves(dialect, column[name], view.fields[name].kind)
         numbers[name] = added(parts, these)
         if query.base is not None:
             numbers[name + PREVIOUS] = added(parts, within(view, query.base))
@@ -45,7 +45,9 @@ def read_sums(connection: sa.Connection, view: View, query: Query, at: datetime)
     count = sa.func.count() if these is None else added([sa.literal(1)], these)[0]
     groups = [column[name] for name in query.by]
     every = [part for parts in numbers.values() for part in parts]
-    statement = sa.select(*groups, count, *every).where(*conditions(view, query, at)).group_by(*groups)
+    statement = (
+        sa.select(*groups, count, *every).where(*conditions(view, query, at, dialect)).group_by(*groups)
+    )
     order = order_of(view, query)
     skipped = 0
     if by_sum := bool(query.sort) and query.sort not in query.by:

@@ -12,10 +12,10 @@ PLACES = 6
 LIMIT = Decimal(10) ** 12
 ZERO = Decimal(0)
 _LEAST = Decimal(1).scaleb(-PLACES)
-_WIDEST = 10 ** (22 + PLACES)  # what ten thousand million of the largest values add up to
+_END = 10 ** (22 + PLACES)  # of figures: what ten thousand million of the largest values add up to
 _ONE = Decimal(1)
-_times = Context(prec=38).multiply  # of two figures: exact
-_MOST = 10 ** (16 + PLACES)  # of a portion: millions of them add up to a figure
+_times = Context(prec=38).multiply  # exact wherever the product is below 10^12, which alone is taken
+_PORTION_END = 10 ** (16 + PLACES)  # a million of them add up to a figure
 # Half of what reading an order costs is this check of its decimals; bound, it takes a quarter of the time
 # that `value.quantize(…, context=…)` does.
 _fits = Context(prec=12 + PLACES, traps=[Inexact, InvalidOperation]).quantize
@@ -71,7 +71,7 @@ def exact_sum(name: str, values: Iterable[Decimal]) -> None:
     """Refuse decimals that are good by themselves and together 10^12 or more in size. Raises ValueError."""
     whole = sum(values, ZERO)
     if not -LIMIT < whole < LIMIT:
-        raise ValueError(f"`{name}` must add up to less than 10^12 in size, not to {whole:.3E}")
+        raise ValueError(f"`{name}` must add up to less than 10^12 in size, not to {text(whole)}")
 
 
 def text(value: Decimal) -> str:
@@ -95,7 +95,7 @@ def scaled(value: Decimal) -> int:
         return 0  # most figures of most rows: faster than shifting them
     shifted = value.scaleb(PLACES)
     found = int(shifted)
-    if found != shifted or not -_WIDEST < found < _WIDEST:
+    if found != shifted or not -_END < found < _END:
         raise OverflowError(f"{value} is no figure below 10^22 with {PLACES} places")
     return found
 
@@ -105,11 +105,15 @@ def unscaled(millionths: int) -> Decimal:
     return Decimal(millionths).scaleb(-PLACES)
 
 
+#: The largest figure there is.
+FIGURE_MAX = unscaled(_END - 1)
+
+
 def portion(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
     """`amount × part ÷ whole`, exact where it can be, else rounded half to even at 6 places.
 
     In whole millionths, so that it is rounded once and under any decimal context. Zero where the whole is zero, and
-    where the result would be 10^16 or more: such a ratio prices nothing.
+    where the result would be 10^16 or more and is not the amount itself: such a ratio prices nothing.
     """
     if not whole or not part:
         return ZERO
@@ -120,7 +124,7 @@ def portion(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
     twice = 2 * abs(rest)
     if twice > abs(under) or (twice == abs(under) and found % 2):
         found += 1
-    return unscaled(found) if abs(found) < _MOST else ZERO
+    return unscaled(found) if abs(found) < _PORTION_END else ZERO
 
 
 def product(quantity: Decimal, price: Decimal) -> Decimal:

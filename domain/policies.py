@@ -54,12 +54,10 @@ class Calendar(Struct, frozen=True, forbid_unknown_fields=True):
         usual = set(self.working_days)
         found = weeks * len(usual)
         found += sum((from_ + timedelta(days=n)).isoweekday() in usual for n in range(rest))
-        off, on = set(self.holidays), set(self.made_up)
-        for day in off | on:
-            if from_ <= day < to:
-                usually = day.isoweekday() in usual
-                found += (day in on or (usually and day not in off)) - usually
-        return found
+        on = {day for day in self.made_up if from_ <= day < to}
+        off = {day for day in self.holidays if from_ <= day < to} - on
+        found += sum(day.isoweekday() not in usual for day in on)
+        return found - sum(day.isoweekday() in usual for day in off)
 
 
 _PEPSI_SHANGHAI = {  # domain.md §3.13, policy A: 上海百事 distributor card

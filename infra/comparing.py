@@ -131,6 +131,7 @@ def compare_table(
             right = next(refolded, None)
         else:
             found.rows += 1
+            # SQLite has large figures as texts.
             if left != right and [*map(whole, left)] != [*map(whole, right)]:
                 found.changed += 1
                 _note(differences, name, columns, left, right)

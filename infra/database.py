@@ -19,7 +19,7 @@ from domain.gaps import Gap
 from infra.definitions import after_each_other, definitions, physical
 from infra.sql import Sql
 from infra.tables import POSTGRESQL, SQLITE, Codec, codec_of
-from infra.wide import Connection
+from infra.wide import WideConnection
 from projections.rows import TABLES, Key, Row
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Move(Struct, frozen=True):
 
 
 Statement = tuple[str, Sequence[Any]]
-_SQLITE: dict[str, Any] = {"connect_args": {"factory": Connection}}
+_SQLITE_OPTIONS: dict[str, Any] = {"connect_args": {"factory": WideConnection}}
 
 
 class Commit(Struct, frozen=True):
@@ -87,7 +87,9 @@ class Database:
         self.url = url
         self.read_only = read_only
         try:
-            self.engine = sa.create_engine(url, **(_SQLITE | {"pool_size": 8} if "sqlite" in url else {}))
+            self.engine = sa.create_engine(
+                url, **(_SQLITE_OPTIONS | {"pool_size": 8} if "sqlite" in url else {})
+            )
         except (sa.exc.ArgumentError, ModuleNotFoundError) as error:
             raise DatabaseError(
                 f"database address {url!r} cannot be used ({error}): give sqlite:///FILE or postgresql+psycopg://…"
@@ -96,7 +98,9 @@ class Database:
         self.name = self.engine.url.render_as_string()  # without a password
         if self.dialect not in (SQLITE, POSTGRESQL):
             raise DatabaseError(f"{self.dialect} is not supported: use SQLite or PostgreSQL")
-        sa.event.listen(self.engine, "connect", self._pragmas if self.dialect == SQLITE else _of_postgresql)
+        sa.event.listen(
+            self.engine, "connect", self._pragmas if self.dialect == SQLITE else _set_up_postgresql
+        )
         self.sql = Sql(self.dialect)
         self._reader = self._connect()
         try:
@@ -332,8 +336,8 @@ def driver_errors() -> tuple[type[Exception], ...]:
     return (sqlite3.Error,) if loaded is None else (sqlite3.Error, loaded.Error)
 
 
-def _of_postgresql(connection: psycopg.Connection[Any], record: Any) -> None:
-    """Read numbers as they are stored, which are whole ones, and plan for pages that are in memory or near it.
+def _set_up_postgresql(connection: psycopg.Connection[Any], record: Any) -> None:
+    """Read NUMERIC as whole numbers, of which no view has others, and plan for pages that are in memory or near it.
 
     Planning for a disk with arms it reads a small table whole for each row that looks one thing up in it: ten times
     as long.
@@ -348,7 +352,7 @@ def _of_postgresql(connection: psycopg.Connection[Any], record: Any) -> None:
 @cache
 def in_memory() -> sa.Engine:
     """Every connection is a database of its own; of one engine, so that statements are compiled once for all."""
-    return sa.create_engine("sqlite://", poolclass=sa.NullPool, **_SQLITE)
+    return sa.create_engine("sqlite://", poolclass=sa.NullPool, **_SQLITE_OPTIONS)
 
 
 def now_us() -> int:

@@ -47,18 +47,14 @@ async def read_one(client: Client, sequence: int, *, from_leader: bool = False) 
 
 
 async def read_there(client: Client, sequences: Sequence[int]) -> list[Message]:
-    """Those of the messages named that are there."""
-    return [message for message in await _read(client, sequences) if message is not None]
-
-
-async def _read(client: Client, sequences: Sequence[int]) -> list[Message | None]:
+    """Those of the messages named that are there, in the order named."""
     slots = asyncio.Semaphore(READS_MAX)
 
     async def one(sequence: int) -> Message | None:
         async with slots:
             return await read_one(client, sequence)
 
-    return await asyncio.gather(*map(one, sequences))
+    return [message for message in await asyncio.gather(*map(one, sequences)) if message is not None]
 
 
 async def _from_leader(client: Client, sequence: int) -> Message | None:

@@ -90,7 +90,7 @@ class Past:
 
     def _many(self, sql: str, rows: list[tuple[Any, ...]]) -> None:
         if rows:
-            self._memory.executemany(sql, rows)
+            self._memory.cursor().executemany(sql, rows)
 
     def close(self) -> None:
         self.connection.close()

@@ -28,7 +28,7 @@ class Scaled(sa.types.TypeDecorator[Decimal]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
-        return sa.Numeric() if dialect.name == POSTGRESQL else sa.BigInteger()
+        return sa.Numeric() if dialect.name == POSTGRESQL else super().load_dialect_impl(dialect)
 
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:
         return None if value is None else scaled(Decimal(value))

@@ -1,4 +1,7 @@
-"""Whole numbers beyond 64 bits in SQLite, which has none: texts that sort after its integers, and by their size."""
+"""Whole numbers beyond 64 bits in SQLite, which has none: texts of a fixed width that it takes for no number.
+
+They do not sort as numbers do: that takes halves (`api/exact.py`).
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,15 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
-MOST = 2**63 - 1
+BITS = 32  # of the lower half
+MASK: int = 2**BITS - 1
+_END: int = 2**63
 _WIDE = re.compile("-?([0-9]{3}_){9}[0-9]{3}")
 
 
 def fitting(values: Iterable[Any]) -> list[Any]:
     """The values as SQLite can hold them. `int` reads the texts again."""
-    return [_text(v) if type(v) is int and not -MOST <= v <= MOST else v for v in values]
+    return [_text(v) if type(v) is int and not -_END <= v < _END else v for v in values]
 
 
 def _text(number: int) -> str:
@@ -26,23 +31,23 @@ def whole(stored: Any) -> Any:
     return int(stored) if type(stored) is str and _WIDE.fullmatch(stored) else stored
 
 
-def high(text: str) -> int:
-    """All above the lower 32 bits of such a number."""
-    return int(text) >> 32
+def high_half(text: str) -> int:
+    """All above the lower half of such a number."""
+    return int(text) >> BITS
 
 
-def low(text: str) -> int:
-    """Its lower 32 bits."""
-    return int(text) & (2**32 - 1)
+def low_half(text: str) -> int:
+    """Its lower half."""
+    return int(text) & MASK
 
 
-class Connection(sqlite3.Connection):
-    """Takes whole numbers of any size as parameters; for SQL to add them up it has `high_half` and `low_half`."""
+class WideConnection(sqlite3.Connection):
+    """Its cursors take whole numbers of any size as parameters; SQL has `high_half` and `low_half` of the texts."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.create_function("high_half", 1, high, deterministic=True)
-        self.create_function("low_half", 1, low, deterministic=True)
+        for half in (high_half, low_half):
+            self.create_function(half.__name__, 1, half, deterministic=True)
 
     def cursor(self, factory: Any = None) -> Any:
         return super().cursor(factory or _Cursor)

@@ -36,13 +36,12 @@ def flatten(claims: Iterable[Claim]) -> list[Held]:
     held = sorted([claim for claim in claims if claim.from_day < claim.to_day], key=_rank)
     days = sorted({day for claim in held for day in (claim.from_day, claim.to_day)})
     found: list[Held] = []
-    begun: list[Claim] = []  # those that end beneath the last are looked at when it has ended
-    coming = iter(held)
-    following = next(coming, None)
+    begun: list[Claim] = []  # the winner last; what ended before it is dropped once it has ended
+    place = 0
     for start, end in pairwise(days):
-        while following is not None and following.from_day <= start:
-            begun.append(following)
-            following = next(coming, None)
+        while place < len(held) and held[place].from_day <= start:
+            begun.append(held[place])
+            place += 1
         while begun and begun[-1].to_day <= start:
             begun.pop()
         if not begun:
@@ -56,6 +55,7 @@ def flatten(claims: Iterable[Claim]) -> list[Held]:
 
 
 def _rank(claim: Claim) -> tuple[date, datetime, datetime, str]:
+    # The day comes first: what begins later wins, which `flatten` relies on.
     return claim.from_day, claim.begun, claim.said, claim.value
 
 

@@ -72,7 +72,7 @@ class Settlement(Row):
     amount: Money = ZERO
 
 
-@table("opening_items", key=("dealer", "balance", "line"))
+@table("opening_items", key=("dealer", "balance", "line"), appears="as_of")
 class OpeningItem(Row):
     """What a dealer already owed when its books were opened here: one line of an opening balance."""
 

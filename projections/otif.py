@@ -139,13 +139,15 @@ class OtifOrder(Row):
 @view(
     "late_moves",
     key=("dealer", "order"),
-    sql='SELECT dealer, "order", day, due, moved FROM fulfilments WHERE moved > due',
+    sql='SELECT dealer, "order", placed, day, due, moved FROM fulfilments WHERE moved > due',
+    appears="placed",
 )
 class LateMove(Row):
     """An order of which something left or arrived after its last window had closed; before, it was judged without."""
 
     dealer: str
     order: str
+    placed: datetime | None = None
     day: date | None = None
     due: datetime | None = None
     moved: datetime | None = None  # the last of it

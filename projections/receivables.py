@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from domain.calendar import EPOCH, latest_day
-from domain.numbers import LIMIT, ZERO, Money, Quantity
+from domain.numbers import FIGURE_MAX, ZERO, Money, Quantity
 from projections.ledger import Invoice, LedgerDay, OpeningItem, Payment, Settlement, fold, keys
 from projections.projection import Computed, Projection
 from projections.rows import Row, Tables, Window, view
@@ -25,6 +25,9 @@ NAMES_MAX = 500  # of one question
 # What settles an invoice is in its own currency: two are never added, so any other leaves it open.
 _SETTLED = """CAST(COALESCE((SELECT SUM(s.amount) FROM settlements s WHERE s.dealer = i.dealer
 AND s.invoice = i.invoice AND s.currency = i.currency{}), 0) AS NUMERIC)"""
+# As a sum: beyond 64 bits SQLite refuses one, where it would round a difference.
+_OPEN = """CAST((SELECT SUM(x.amount) FROM (SELECT i.amount AS amount UNION ALL SELECT -s.amount FROM settlements s
+WHERE s.dealer = i.dealer AND s.invoice = i.invoice AND s.currency = i.currency) x) AS NUMERIC)"""
 _LAST = """(SELECT MAX(s.at) FROM settlements s WHERE s.dealer = i.dealer AND s.invoice = i.invoice
 AND s.currency = i.currency)"""
 _IN_TIME = _SETTLED.format(" AND s.at <= i.due")
@@ -36,7 +39,7 @@ _IN_TIME = _SETTLED.format(" AND s.at <= i.due")
     period="due_day",
     sql=f"""SELECT i.dealer, i.invoice, i.issued AS issued, i.day AS day, i.due AS due, i.due_day AS due_day,
 i.currency AS currency, i.amount AS amount, {_SETTLED.format("")} AS settled,
-i.amount - {_SETTLED.format("")} AS open, {_LAST} AS last_settled, {_IN_TIME} AS in_time,
+{_OPEN} AS open, {_LAST} AS last_settled, {_IN_TIME} AS in_time,
 CASE WHEN i.due IS NULL THEN 0 ELSE 1 END, CASE WHEN i.due IS NULL OR {_IN_TIME} >= i.amount THEN 0 ELSE 1 END
 FROM invoices i WHERE i.kind = 'invoice'""",
     appears="issued",
@@ -228,7 +231,7 @@ def _items(
     held: dict[tuple[str, str], InvoiceBalance] = {}
     for names in _some(moving):
         held |= {(i.dealer, i.invoice): i for i in tables.select(InvoiceBalance, invoice=names, **wanted)}
-    for window in (("open", LEAST, LIMIT), ("last_settled", at + INSTANT, LAST)):
+    for window in (("open", LEAST, FIGURE_MAX), ("last_settled", at + INSTANT, LAST)):
         held |= {(i.dealer, i.invoice): i for i in tables.select(InvoiceBalance, window, **wanted)}
     settled: dict[Place, Decimal] = {}
     for invoice in held.values():

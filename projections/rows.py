@@ -33,7 +33,7 @@ class Table(Struct, frozen=True):
     home: Home
     indexes: tuple[tuple[str, ...], ...]
     scan: int  # how many key fields a range names
-    appears: str  # the instant, or the day, before which a row is not shown, or nothing
+    appears: str  # the instant, or the day, AHEAD_MAX before which a row is shown, or nothing
     view: str  # the name under which people ask for it; several tables may share one
     sql: str = ""  # what a row type without a table selects from other views; nothing where it is computed
     coarser: str = ""  # a view with the same figures under fewer keys, for sums that name none of the others

@@ -143,13 +143,11 @@ def _release(rows: Rows, level: StockLevel, limit: datetime) -> list[datetime]:
     """Take over into a level what of orders waited and is true by a limit; when the rest will be."""
     found = []
     for stored in list(rows.range(StockWait, level.location, level.sku)):
-        wait = rows.edit(StockWait, stored.location, stored.sku, stored.dealer, stored.order)
+        wait = rows.edit(StockWait, stored.location, stored.sku, stored.ordered_by, stored.order)
         if wait.until is not None and wait.until <= limit:
-            item = rows.edit(OrderItem, wait.dealer, wait.order, wait.sku)
-            was = item.counted
-            item.counted, item.waits_until = _open_by(item, limit)
-            level.on_order += item.counted - was
-            wait.until = item.waits_until
+            item = rows.read(OrderItem, wait.ordered_by, wait.order, wait.sku)
+            assert item is not None, "what waits is an item's"
+            _put_on_order(level, wait, _by(item, limit), wait.open)
         found += [wait.until] if wait.until is not None else []
     return found
 
@@ -235,7 +233,7 @@ def _fold_items(change: Change, rows: Rows, limit: datetime) -> None:
         if old.get(sku) == new.get(sku):
             continue
         row = rows.edit(OrderItem, change.document.dealer, change.document.id, sku)
-        place = row.location
+        place, was = row.location, _held(rows, row)
         item = new.get(sku) or Item("", ZERO, None, None)
         row.location, row.ordered, row.placed, row.closed = (
             item.location,
@@ -243,56 +241,69 @@ def _fold_items(change: Change, rows: Rows, limit: datetime) -> None:
             item.placed,
             item.closed,
         )
-        _reorder(change, rows, row, place, limit)
+        if place != row.location:
+            _reorder(change, rows, row, place, was, (ZERO, None), limit)
+            was = ZERO, None
+        _reorder(change, rows, row, row.location, was, _by(row, limit), limit)
 
 
 def _fold_dispatches(change: Change, rows: Rows, found: Difference, limit: datetime) -> None:
     for (order, sku), taken in found.dispatches.items():
         row = rows.edit(OrderItem, change.document.dealer, order, sku)
+        was = _held(rows, row)
         kept = [d for d in row.dispatches if d.delivery != change.document.id]
         if taken is not None:
             kept.append(taken)
         row.dispatches = tuple(sorted(kept, key=lambda d: (d.at, d.delivery)))
-        _reorder(change, rows, row, row.location, limit)
+        _reorder(change, rows, row, row.location, was, _by(row, limit), limit)
 
 
-def _reorder(change: Change, rows: Rows, item: OrderItem, place: str, limit: datetime) -> None:
-    """Take over into the levels of an item's places what it leaves open now; what lies beyond the limit waits."""
-    if place != item.location:
-        _order(change, rows, item, place, (ZERO, None), limit)
-    _order(change, rows, item, item.location, _open_by(item, limit), limit)
+_Open = tuple[Decimal, datetime | None]  # what is still to be dispatched, and when that comes to be another
 
 
-def _open_by(item: OrderItem, limit: datetime) -> tuple[Decimal, datetime | None]:
-    """What is still to be dispatched by a limit, and when that changes next by what is known."""
+def _by(item: OrderItem, limit: datetime) -> _Open:
+    """What an item leaves open by a limit; what claims to be beyond it waits."""
     said = [at for at in (item.placed, item.closed, *[d.at for d in item.dispatches]) if at is not None]
     beyond = [at for at in said if at > limit] if item.placed is not None else []
     return open_quantity(item, limit), min(beyond, default=None)
 
 
-def _order(
-    change: Change,
-    rows: Rows,
-    item: OrderItem,
-    location: str,
-    asked: tuple[Decimal, datetime | None],
-    limit: datetime,
+def _held(rows: Rows, item: OrderItem) -> _Open:
+    """What the level of an item's place has of it: all it leaves open, unless something of it waits there."""
+    level = rows.read(StockLevel, item.location, item.sku, "") if item.location else None
+    if level is not None and level.due_at is not None:
+        wait = rows.read(StockWait, item.location, item.sku, item.dealer, item.order)
+        if wait is not None and wait.until is not None:
+            return wait.open, wait.until
+    return open_quantity(item), None
+
+
+def _reorder(
+    change: Change, rows: Rows, item: OrderItem, location: str, was: _Open, now: _Open, limit: datetime
 ) -> None:
-    was_counted, was_waiting = item.counted, item.waits_until
-    item.counted, item.waits_until = asked
-    if (was_counted, was_waiting) == asked:
+    """Take over into a level what an item leaves open now."""
+    if was == now:
         return
     level = rows.edit(StockLevel, location, item.sku, "")
-    was = level.on_hand
-    level.on_order += item.counted - was_counted
-    if item.waits_until != was_waiting:
-        rows.edit(StockWait, location, item.sku, item.dealer, item.order).until = item.waits_until
-        if item.waits_until is not None and (level.due_at is None or item.waits_until < level.due_at):
-            level.due_at = item.waits_until
+    on_hand, (held, waited) = level.on_hand, was
+    if waited is None and now[1] is None:
+        level.on_order += now[0] - held
+    else:
+        wait = rows.edit(StockWait, location, item.sku, item.dealer, item.order)
+        _put_on_order(level, wait, now, held)
+        if wait.until is not None and (level.due_at is None or wait.until < level.due_at):
+            level.due_at = wait.until
     alone = level.last_move is None if level.counted_at is not None else _is_counted_beside(rows, level)
-    if alone or _is_due(level, limit) or (was_waiting is not None and was_waiting == level.due_at):
+    freed = waited is not None and waited == level.due_at  # what is due next may be later
+    if alone or freed or _is_due(level, limit):
         _rebuild(rows, level, limit)
-        _mark_negative(change, rows, level, was)
+        _mark_negative(change, rows, level, on_hand)
+
+
+def _put_on_order(level: StockLevel, wait: StockWait, now: _Open, held: Decimal) -> None:
+    open, until = now
+    level.on_order += open - held
+    wait.open, wait.until = (open, until) if until is not None else (ZERO, None)
 
 
 def _mark_negative(change: Change, rows: Rows, level: StockLevel, was: Decimal) -> None:

@@ -14,7 +14,7 @@ from projections.stock_rows import OrderItem, StockCount, StockLevel, StockMove
 
 
 def open_quantity(item: OrderItem, at: datetime | None = None) -> Decimal:
-    """What is still to be dispatched: nothing once closed, and never below zero."""
+    """What is still to be dispatched by an instant, or in the end: nothing once closed, and never below zero."""
     if item.placed is None or (at is not None and item.placed > at):
         return ZERO
     if item.closed is not None and (at is None or item.closed <= at):
@@ -62,6 +62,7 @@ def level_at(
 def summed(
     bucket: Bucket, moves: Iterable[StockMove], counts: Sequence[StockCount], on_order: Decimal, at: datetime
 ) -> StockLevel:
+    """A level from what bears on it, as it is by an instant; nothing where only others were counted."""
     found = StockLevel(*bucket, on_order=on_order)
     found.counted, found.counted_at, found.counted_sequence = last_count(bucket, counts, at)
     found.on_hand = found.counted

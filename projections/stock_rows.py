@@ -100,18 +100,17 @@ class OrderItem(Row):
     placed: datetime | None = None
     closed: datetime | None = None
     dispatches: tuple[Dispatched, ...] = ()
-    counted: Quantity = ZERO  # what of it is in its level's `on_order`
-    waits_until: datetime | None = None  # when that changes, by what claims to be far ahead
 
 
-@table("stock_waits", key=("location", "sku", "dealer", "order"), home="shared", scan=2)
+@table("stock_waits", key=("location", "sku", "ordered_by", "order"), home="shared", scan=2)
 class StockWait(Row):
-    """A product of an order of which something claims to be far ahead, and when the first of it is true."""
+    """A product of an order of which something claims to be far ahead, and when the next of it comes true."""
 
     location: str
     sku: str
-    dealer: str
+    ordered_by: str  # a dealer: the row is the place's, and others' events release it
     order: str
+    open: Quantity = ZERO  # what the level has of it on order meanwhile
     until: datetime | None = None
 
 

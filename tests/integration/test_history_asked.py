@@ -214,6 +214,15 @@ def test_what_cannot_be_said_is_a_problem(asked: TestClient[Litestar], query: st
     assert asked.get(query).json()["type"] == f"/problems/{code}"
 
 
+@pytest.mark.parametrize("format", ["csv", "pdf", ""])
+def test_a_format_that_a_history_has_not_is_told_with_those_it_has(
+    asked: TestClient[Litestar], format: str
+) -> None:
+    told = asked.get(f"/dealers/D1/history?format={format}").json()["errors"]
+
+    assert told == [{"field": "format", "reason": "must be one of json, ndjson, html"}]
+
+
 @pytest.mark.parametrize("more", ["", "/explain"])
 def test_a_row_that_is_not_there_at_a_moment_is_told_with_the_moment(
     asked: TestClient[Litestar], more: str

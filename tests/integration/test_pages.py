@@ -213,6 +213,21 @@ def test_what_was_published_opens_up_to_what_was_seen(book: Site) -> None:
     assert told == ["order.placed", "order.placed", "delivery.received", "delivery.received"]
 
 
+def test_an_event_leads_to_the_rows_of_its_document(book: Site) -> None:
+    events = httpx.get(f"{book.url}/events?limit=1000", headers={"Accept": "application/json"}).json()[
+        "items"
+    ]
+    first = {event["kind"]: event["sequence"] for event in reversed(events) if event["status"] == "accepted"}
+    page = {
+        kind: httpx.get(f"{book.url}/events/{first[kind]}", headers=HTML).text
+        for kind in ("order", "movement")
+    }
+    asked = urlencode({"dealer": ODD, "order": "O 1"})
+
+    assert f"/orders?{asked}" in unescape(page["order"])
+    assert "/movements" not in page["movement"]
+
+
 def test_a_problem_is_a_page_where_a_browser_asks(book: Site) -> None:
     answer = httpx.get(f"{book.url}/orders?sort=<b>", headers=HTML)
 

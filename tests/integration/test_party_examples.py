@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from projections.holdings import FOREVER, NEVER, Claim, flatten
 from tests.lab.databases import Where
@@ -45,6 +48,28 @@ def test_a_later_claim_wins_while_it_lasts_and_the_earlier_one_goes_on_after_it(
         (day(5), day(8), "S"),
         (day(8), FOREVER, "N"),
     ]
+
+
+claims = st.builds(
+    Claim,
+    st.sampled_from("NSEW"),
+    st.integers(0, 12).map(day),
+    st.integers(0, 12).map(day) | st.just(FOREVER),
+    st.integers(0, 3).map(lambda hours: NOON + timedelta(hours=hours)),
+    st.integers(0, 3).map(lambda hours: NOON + timedelta(hours=hours)),
+)
+
+
+@given(st.lists(claims, max_size=12))
+def test_on_every_day_the_claim_that_began_last_holds(said: list[Claim]) -> None:
+    found = flatten(said)
+
+    for number in range(14):
+        holding = [value for start, end, value in found if start <= day(number) < end]
+        covering = [claim for claim in said if claim.from_day <= day(number) < claim.to_day]
+        ranked = sorted(covering, key=lambda c: (c.from_day, c.begun, c.said, c.value))
+        assert holding == [claim.value for claim in ranked[-1:]]
+    assert all(end <= start for (_, end, _), (start, _, _) in pairwise(found))
 
 
 def test_a_territory_assigned_back_in_time_changes_past_days_at_once(built: Where) -> None:

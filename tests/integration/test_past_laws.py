@@ -124,6 +124,14 @@ STEPS = ((-3, "held"), (-2, "released"), (-1, "held"), (1, "released"))
 PERCENT = {"kind": "percent", "percent": "10"}
 #: What is asked, of whom, and what was said that does not name whom; it is asked as it is true at noon, too.
 STORIES = {
+    "others release at a place what was ordered far ahead": (
+        *("order_items", "dealer", "D1"),
+        [
+            order("O0", "D1"),
+            order("O1", "D1", ship_to={"id": "WH"}, time=NOON + timedelta(days=30)),
+            moved("M1", "WH", "in", 1),
+        ],
+    ),
     "the first delivery is of a later day than another's": (
         *("targets", "dealer", "D1"),
         [
@@ -320,10 +328,13 @@ def _trade(at: datetime, suffix: str) -> list[bytes]:
     """A dealer orders, is delivered, pays and sells on, all at one instant."""
     own: dict[str, Any] = {"dealer": "D1", "time": at}
     line = {"line": "1", "sku": "COLA", "quantity": "1", "net": "5"}
+    late = {"from": (at - 2 * DAY).isoformat(), "to": (at - DAY).isoformat()}
+    opened = [{"invoice": "B" + suffix, "amount": "7", "currency": "CNY"}]
     money: dict[str, Any] = {"currency": "CNY", **own}
     settled = [{"invoice": "I" + suffix, "amount": "5"}]
     return [
-        order("O" + suffix, "D1", ("COLA", 5), time=at),
+        order("O" + suffix, "D1", ("COLA", 5), time=at, promised=late),
+        body("balance.opened.v1", balance="B" + suffix, kind="receivable", as_of=at, lines=opened, **own),
         order("Q" + suffix, "D1", ("TEA", 5), time=at),
         dispatched("L" + suffix, "D1", ("COLA", 5), order="O" + suffix, time=at),
         received("L" + suffix, "D1", accepted=5, arrived=at, time=at),

@@ -117,7 +117,12 @@ async def test_a_hole_at_the_end_is_an_error_too(stream: Connection) -> None:
 
     with pytest.raises(LogHoleError, match=r"no message 9 \(found nothing\)"):
         await read(Reader(stream, until=10))
-    assert [message.sequence for message in await read_there(stream, [8, 9])] == [8]
+
+
+async def test_messages_that_are_not_there_are_left_out(stream: Connection) -> None:
+    await holed(stream, 9, 10)
+
+    assert [message.sequence for message in await read_there(stream, [9, 8, 11, 1])] == [8, 1]
 
 
 async def test_a_hole_just_before_the_end_asked_for_is_an_error(stream: Connection) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from infra.message import Message
 from projections.events import EventFlag
 from projections.stock_levels import open_quantity
-from projections.stock_rows import OrderItem, StockFlag, StockLevel
+from projections.stock_rows import OrderItem, StockFlag, StockLevel, StockWait
 from tests.lab import events
 from tests.lab.events import HOUR, NOON, body, counted, dispatched, log, moved, order, received
 from tests.lab.folding import Worlds, stored
@@ -315,6 +315,28 @@ def test_an_order_far_ahead_that_is_withdrawn_leaves_nothing(worlds: Worlds) -> 
     found = levels(worlds, events.voided("F5", dealer="D9"))
 
     assert ("D9", "COLA", "") not in found
+    assert [wait for wait in stored(worlds.engine, StockWait) if wait.ordered_by == "D9"] == []
+
+
+def test_what_waits_on_order_is_told_anew_with_what_is_said_of_it(worlds: Worlds) -> None:
+    far, farther = NOON + timedelta(days=30), NOON + timedelta(days=40)
+    fold(worlds, order("G1", "E4", time=far, id="G1"), order("G2", "E4", ("COLA", 3), time=farther))
+    told = [_on_order(worlds, "E4")]
+    fold(worlds, events.voided("G1", dealer="E4"))  # what is due next is the other
+    told.append(_on_order(worlds, "E4"))
+    fold(worlds, order("G3", "E4", time=far), order("G3", "E4", ("COLA", 7), time=farther))
+    told.append(_on_order(worlds, "E4"))
+    fold(worlds, order("G4", "E4", time=far, placed=NOON))  # true by now
+    told.append(_on_order(worlds, "E4"))
+    fold(worlds, order("G5", "E4", time=far), order("G5", "E4", time=farther, ship_to={"id": "E5"}))
+    told += [_on_order(worlds, "E4"), _on_order(worlds, "E5")]
+
+    fold(
+        worlds, *[moved(f"{place}-1", place, "in", 1, time=farther) for place in ("E4", "E5")], start=farther
+    )
+
+    assert told == [(0, far), (0, farther), (0, far), (10, far), (10, far), (0, far)]
+    assert [_on_order(worlds, place) for place in ("E4", "E5")] == [(20, None), (10, None)]
 
 
 def _on_order(worlds: Worlds, location: str) -> tuple[D, datetime | None]:

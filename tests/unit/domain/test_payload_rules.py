@@ -72,10 +72,14 @@ def test_what_one_invoice_or_payment_adds_up_to_is_a_figure_too() -> None:
     part = {"invoice": "I1", "amount": "500000000000"}
     invoice = changed("invoice.issued.v1", lines=[line | {"line": "1"}, line | {"line": "2"}])
     payment = changed("payment.received.v1", allocations=[part, part])
-    reason = "must add up to less than 10^12 in size, not to 1.000E+12"
+    reason = "must add up to less than 10^12 in size, not to 1000000000000"
+    taxed = [line | {"line": "1", "tax": "499999999999.999999"}]
 
     assert refused(invoice) == (Reason("data.lines", reason),)
     assert refused(payment) == (Reason("data.allocations", reason),)
+    CATALOGUE.decode(msgspec.json.encode(changed("invoice.issued.v1", lines=taxed)))
+    taxed[0]["tax"] = "500000000000"
+    assert refused(changed("invoice.issued.v1", lines=taxed)) == (Reason("data.lines", reason),)
 
 
 def test_money_may_be_negative_and_need_not_be_quantity_times_price() -> None:
