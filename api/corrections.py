@@ -40,7 +40,8 @@ def corrections(replaying: Replaying, reader: Reader, events: Sequence[Event], k
     found = Corrections({}, {})
     for begin in range(0, len(events), AT_ONCE):
         some = events[begin : begin + AT_ONCE]
-        for later, earlier in chain(_links(replaying, reader, some, known), _named(reader, some, known)):
+        named = [one(reader, some, known) for one in (_replacing, _replaced, _superseding, _superseded)]
+        for later, earlier in chain(_links(replaying, reader, some, known), *named):
             if later != earlier:
                 found.corrects.setdefault(later, []).append(earlier)
                 found.corrected_by.setdefault(earlier, []).append(later)
@@ -75,14 +76,6 @@ def _links(
         target = holders.get(named.get(event.sequence, 0), (0, ()))[0]
         if target in there and _reaches(event, there[target]):
             yield event.sequence, target
-
-
-def _named(reader: Reader, events: Sequence[Event], known: int) -> Iterator[tuple[int, int]]:
-    """Those whose correction names what it corrects: an event that it replaces, a document that it supersedes."""
-    yield from _replacing(reader, events, known)
-    yield from _replaced(reader, events, known)
-    yield from _superseding(reader, events, known)
-    yield from _superseded(reader, events, known)
 
 
 def _replacing(reader: Reader, events: Sequence[Event], known: int) -> Iterator[tuple[int, int]]:

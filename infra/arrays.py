@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-_TYPES = {"integer": "bigint", "decimal": "numeric", "instant": "bigint", "boolean": "boolean"}
+from infra.tables import POSTGRESQL_TYPES
+
+_NUMBERS = ("integer", "decimal", "instant")
 
 
 def unnested(kinds: Iterable[str]) -> str:
     """SQL that makes rows again of the parameters that `arrays` gives."""
-    types = [_TYPES.get(kind, "text") for kind in kinds]
+    types = [POSTGRESQL_TYPES.get(kind, "text") for kind in kinds]
     return f"unnest({', '.join([f'%s::{type}[]' for type in types])})"
 
 
@@ -25,7 +27,7 @@ def arrays(kinds: Iterable[str], rows: Sequence[Sequence[Any]]) -> list[str]:
 def _array(kind: str, values: tuple[Any, ...]) -> str:
     if kind == "boolean":
         said = ",".join(["NULL" if value is None else "t" if value else "f" for value in values])
-    elif _TYPES.get(kind) not in ("bigint", "numeric"):
+    elif kind not in _NUMBERS:
         said = ",".join(map(_text, values))
     elif None in values:
         said = ",".join(["NULL" if value is None else str(value) for value in values])

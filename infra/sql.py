@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from infra.tables import POSTGRESQL, Codec, Column
+from infra.tables import POSTGRESQL, POSTGRESQL_TYPES, Codec, Column
 
 
 def quoted(names: Iterable[str]) -> str:
@@ -29,9 +29,9 @@ class Sql:
             return ", ".join(
                 f"json_extract(value, '$[{i}]') AS \"{name}\"" for i, (name, _) in enumerate(kinds)
             )
-        casts = {"integer": "bigint", "decimal": "numeric", "instant": "bigint", "boolean": "boolean"}
         return ", ".join(
-            f'(value->>{i})::{casts.get(kind, "text")} AS "{name}"' for i, (name, kind) in enumerate(kinds)
+            f'(value->>{i})::{POSTGRESQL_TYPES.get(kind, "text")} AS "{name}"'
+            for i, (name, kind) in enumerate(kinds)
         )
 
     def given(self, codec: Codec) -> str:

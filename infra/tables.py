@@ -91,6 +91,8 @@ _KINDS: dict[str, tuple[type[sa.types.TypeEngine[Any]], str, Callable[[Any], Any
     "day": (Day, "{0}.isoformat()", date.fromisoformat),
     "json": (Json, "dumps({0})", msgspec.json.decode),
 }
+#: What PostgreSQL calls kinds of columns that are not text.
+POSTGRESQL_TYPES = {"integer": "bigint", "decimal": "numeric", "instant": "bigint", "boolean": "boolean"}
 _PYTHON = {str: "text", int: "integer", bool: "boolean", Decimal: "decimal", datetime: "instant", date: "day"}
 
 
