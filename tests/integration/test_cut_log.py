@@ -23,7 +23,7 @@ from infra.database import Database
 from infra.jetstream import connect
 from infra.nats_server import NatsServer
 from infra.stream import create_stream
-from tests.lab.databases import Where, address
+from tests.lab.databases import Databases, Where, address
 from tests.lab.events import order, subject_of
 from tests.lab.qudao import command, environment, eventually
 from tests.lab.site import catch_up, site
@@ -110,6 +110,13 @@ class Log:
 def _outgoing(name: str) -> Outgoing:
     event = order(name, "D1", ("COLA", 2), id=f"e-{name}")
     return Outgoing(subject_of(event), event, message_id("erp", f"e-{name}", event))
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest) -> Where:
+    """What a projector finds is tried on SQLite, what is done under it on PostgreSQL: a process each takes long."""
+    found: Databases = request.getfixturevalue("server" if "_under_it_" in request.node.name else "files")
+    return found.new()
 
 
 @pytest.fixture

@@ -236,7 +236,7 @@ BROKEN = [
 
 @pytest.mark.parametrize("broken", BROKEN)
 @pytest.mark.parametrize("size", [1, 3, len(EVENTS)])
-@pytest.mark.parametrize("committed", [1, 4, len(EVENTS)])
+@pytest.mark.parametrize("committed", [1, 4])
 def test_a_fold_that_raises_stops_its_projection_before_the_event_and_no_other(
     scratch: Scratch, broken: Projection, size: int, committed: int
 ) -> None:

@@ -11,7 +11,7 @@ from litestar.testing import TestClient
 from api.views import View
 
 AT = "2025-03-15T04:00:00Z"
-KINDS = ("text", "integer", "boolean", "decimal", "instant", "day")
+KINDS = ("text", "decimal", "instant", "day")  # an integer sorts as an instant is stored
 
 
 def questions(view: View, at: str = AT, kinds: Container[str] = KINDS) -> Iterator[str]:
