@@ -163,7 +163,9 @@ def asked(
     return shown(read_page(book.opened, VIEWS[view], read_query(VIEWS[view], said), LATER))
 
 
-def agree(book: Book, dealer: str, known_at: int | None, valid_at: datetime | None) -> int:
+def agree(
+    book: Book, dealer: str, known_at: int | None, valid_at: datetime | None, *, money: bool = True
+) -> int:
     """Hold the views of a dealer to the reckoning; how many rows there were."""
     known = Known(book.valid, known_at or EVENTS, valid_at)
     mine = orders(known, dealer)
@@ -192,7 +194,8 @@ def agree(book: Book, dealer: str, known_at: int | None, valid_at: datetime | No
     }
     by_hand = sales(known, dealer)
     assert {place: held for place, held in sold.items() if held} == by_hand, (dealer, known_at, valid_at)
-    agree_on_money(book, known, dealer, known_at, valid_at)
+    if money:
+        agree_on_money(book, known, dealer, known_at, valid_at)
     there = {
         (row["sku"], row["lot"]): Decimal(row["on_hand"])
         for row in asked(book, "stock_levels", known_at, valid_at, location=dealer)
@@ -232,11 +235,11 @@ def as_said(name: str, value: Any) -> Any:
 def test_300_dealers_at_two_clocks_are_what_an_independent_reckoning_says(book: Book) -> None:
     chance, rows = Random(300), 0
     times = sorted(datetime.fromisoformat(event["time"]) for event in book.valid)
-    for _ in range(TRIPLES):
+    for number in range(TRIPLES):
         dealer = chance.choice(book.dealers)
         known_at = chance.randint(200, EVENTS)
         valid_at = chance.choice(times[50:]) + timedelta(seconds=chance.randint(-3, 3))
-        rows += agree(book, dealer, known_at, valid_at)
+        rows += agree(book, dealer, known_at, valid_at, money=number % 2 == 0)
 
     assert rows > 10 * TRIPLES / 4
 
