@@ -23,7 +23,7 @@ from infra.tables import Codec, codec_of
 from infra.wide import fitting
 from projections.projection import Computed
 
-DUE_MAX = 1000
+DUE_MAX = 10_000
 
 
 @contextmanager
@@ -67,9 +67,10 @@ def _with_due(connection: sa.Connection, view: View, way: Computed, query: Query
     shown = at + AHEAD_MAX  # as far ahead of the log a fold takes things in
     column = view.source.c
     due = column[way.due] <= microseconds(shown)
-    keys = sa.select(*[column[name] for name in view.key]).where(
-        due, *conditions(view, query, at, connection.dialect.name)
-    )
+    # By what they are called alone: of all else they may say something other by now.
+    named = {name: values for name, values in query.filters.items() if name in view.key}
+    meant = conditions(view, msgspec.structs.replace(query, filters=named), at, connection.dialect.name)
+    keys = sa.select(*[column[name] for name in view.key]).where(due, *meant)
     found = {tuple(key) for key in connection.execute(keys.limit(DUE_MAX + 1))}
     if not found:
         return view

@@ -126,8 +126,8 @@ class Opened:
         if "integer overflow" in said:
             return Problem(
                 "cannot_be_answered",
-                "one sum in it is beyond the 9.2 × 10^12 that SQLite adds up: ask for other rows by name, or serve "
-                "from PostgreSQL, which adds up any",
+                "what settles one invoice in it is beyond the 9.2 × 10^12 that SQLite adds up: ask for other rows by "
+                "name; PostgreSQL adds up any, where the present is asked for",
             )
         if isinstance(error, sa.exc.OperationalError):
             return Problem("database_away", f"the database does not answer: {said.splitlines()[0]}")

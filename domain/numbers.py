@@ -15,7 +15,6 @@ _LEAST = Decimal(1).scaleb(-PLACES)
 _END = 10 ** (22 + PLACES)  # of figures: what ten thousand million of the largest values add up to
 _ONE = Decimal(1)
 _times = Context(prec=38).multiply  # exact wherever the product is below 10^12, which alone is taken
-_PORTION_END = 10 ** (16 + PLACES)  # a million of them add up to a figure
 # Half of what reading an order costs is this check of its decimals; bound, it takes a quarter of the time
 # that `value.quantize(…, context=…)` does.
 _fits = Context(prec=12 + PLACES, traps=[Inexact, InvalidOperation]).quantize
@@ -113,7 +112,7 @@ def portion(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
     """`amount × part ÷ whole`, exact where it can be, else rounded half to even at 6 places.
 
     In whole millionths, so that it is rounded once and under any decimal context. Zero where the whole is zero, and
-    where the result would be 10^16 or more and is not the amount itself: such a ratio prices nothing.
+    where the result would be no figure.
     """
     if not whole or not part:
         return ZERO
@@ -124,12 +123,18 @@ def portion(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
     twice = 2 * abs(rest)
     if twice > abs(under) or (twice == abs(under) and found % 2):
         found += 1
-    return unscaled(found) if abs(found) < _PORTION_END else ZERO
+    return unscaled(found) if abs(found) < _END else ZERO
+
+
+def priced(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
+    """A portion that is added up with others: nothing where it is more than its amount and than may be said of one."""
+    found = portion(amount, part, whole)
+    return found if -LIMIT < found < LIMIT or abs(found) <= abs(amount) else ZERO
 
 
 def product(quantity: Decimal, price: Decimal) -> Decimal:
-    """`quantity × price`, rounded as a portion is."""
+    """`quantity × price`, rounded and held as what is `priced`."""
     try:
         return _fits(_times(quantity, price), _LEAST)
     except DecimalException:
-        return portion(price, quantity, _ONE)
+        return priced(price, quantity, _ONE)

@@ -227,7 +227,7 @@ class PaymentReceived(Payload, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         exact_fields(self, "amount")
-        exact_sum("allocations", [part.amount for part in self.allocations])
+        exact_sum("allocations", [abs(part.amount) for part in self.allocations])
 
 
 @fact("payment.failed.v1", families=("field",))

@@ -50,6 +50,8 @@ def attained(tables: Tables, at: datetime, filters: Filters) -> dict[str, Attain
     for dealer, plans in running.items():
         mine = [rows[plan.target] for plan in plans]
         currencies = {row.currency for row in mine}
+        if not plans:  # parts of each other, in a circle
+            continue
         first = plans[0]
         if first.from_day is None or first.to_day is None or len(currencies) > 1:
             continue

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from domain.calendar import business_day
-from domain.numbers import ZERO, Money, Quantity, portion
+from domain.numbers import ZERO, Money, Quantity, priced
 from domain.orders import Line, OrderPlaced
 from domain.promotions import (
     Baseline,
@@ -129,7 +129,7 @@ def _promoted(document: Document) -> dict[Place, tuple[Decimal, ...]]:
             continue
         cost = line.cost
         if cost is None and line.unit_cost is not None:
-            cost = portion(line.unit_cost, line.quantity, ONE)
+            cost = priced(line.unit_cost, line.quantity, ONE)
         free = line.free is not None
         sold = (ZERO, line.quantity) if free else (line.quantity, ZERO)
         costed = (ZERO, ZERO, ZERO) if cost is None else (cost, line.net, sold[0])

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from domain.calendar import business_day, days_on, latest_day
-from domain.numbers import ZERO, Money, Quantity, portion, product
+from domain.numbers import ZERO, Money, Quantity, portion
 from domain.promotions import Scope
 from projections.dealers import DealerState
 from projections.products import Product
@@ -182,7 +182,7 @@ def _expect(row: Promotion, inside: Mapping[str, Decimal]) -> None:
         listed = inside["net"] + inside["discount"]
         row.expected_discount = portion(listed, Decimal(told["percent"]), HUNDRED)
     elif told.get("kind") == "price_off" and told["currency"] == row.currency:
-        row.expected_discount = product(inside["quantity"], Decimal(told["amount"]))
+        row.expected_discount = portion(Decimal(told["amount"]), inside["quantity"], ONE)
     elif told.get("kind") == "buy_get" and Decimal(told["buy"]):
         row.expected_free = portion(inside["quantity"], Decimal(told["get"]), Decimal(told["buy"]))
 
@@ -219,7 +219,7 @@ def _against_baseline(tables: Tables, row: Promotion, plan: PromotionPlan, held:
             row.break_even = portion(row.normal_unit_margin, ONE, row.unit_margin)
         earned = _margin(inside)
         if row.baseline_quantity is not None and earned is not None:
-            row.effect = earned - product(row.baseline_quantity, row.normal_unit_margin)
+            row.effect = earned - portion(row.normal_unit_margin, row.baseline_quantity, ONE)
 
 
 PROMOTIONS = Projection(

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from domain.calendar import business_day
 from domain.deliveries import DeliveryDispatched, DeliveryReceived, ReturnedLine, ReturnReceived
-from domain.numbers import ZERO, Money, Quantity, portion, product
+from domain.numbers import ZERO, Money, Quantity, priced, product
 from domain.orders import InvoiceIssued, Line, OrderCancelled, OrderPlaced
 from projections.documents import Document
 from projections.orders import lines_of
@@ -223,8 +223,8 @@ def _share(lines: Sequence[SoldLine], name: str, quantity: Decimal) -> Decimal:
     if name:
         lines = [line for line in lines if line.line == name] or lines
     if len(lines) == 1:
-        return portion(lines[0].net, quantity, lines[0].quantity)
-    return portion(sum([n.net for n in lines], ZERO), quantity, sum([n.quantity for n in lines], ZERO))
+        return priced(lines[0].net, quantity, lines[0].quantity)
+    return priced(sum([n.net for n in lines], ZERO), quantity, sum([n.quantity for n in lines], ZERO))
 
 
 def still_sold(lines: Sequence[SoldLine], dispatched: Decimal) -> Sequence[SoldLine]:
@@ -243,9 +243,9 @@ def still_sold(lines: Sequence[SoldLine], dispatched: Decimal) -> Sequence[SoldL
         "",
         sku,
         paid,
-        portion(sum([line.net for line in lines], ZERO), dispatched, whole),
-        list_amount=portion(sum([line.list_amount for line in lines], ZERO), dispatched, whole),
-        discount=portion(sum([line.discount for line in lines], ZERO), dispatched, whole),
-        cost=portion(sum([line.cost for line in lines], ZERO), dispatched, whole),
+        priced(sum([line.net for line in lines], ZERO), dispatched, whole),
+        list_amount=priced(sum([line.list_amount for line in lines], ZERO), dispatched, whole),
+        discount=priced(sum([line.discount for line in lines], ZERO), dispatched, whole),
+        cost=priced(sum([line.cost for line in lines], ZERO), dispatched, whole),
     )
     return (sold,) if paid == dispatched else (sold, SoldLine("", sku, dispatched - paid, ZERO, free=True))

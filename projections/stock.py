@@ -11,7 +11,7 @@ from domain.numbers import ZERO
 from projections.documents import Change
 from projections.flags import mark
 from projections.projection import Computed, Projection
-from projections.rows import Key, Row, Rows
+from projections.rows import Key, Row, Rows, is_empty
 from projections.stock_effects import (
     EFFECTS,
     STILL,
@@ -170,7 +170,7 @@ def _fold_counts(change: Change, rows: Rows, found: Difference) -> list[Bucket]:
             known.counted = True
         if not sku or known.by_lot:
             for level in rows.range(StockLevel, location):
-                if not sku or level.sku == sku:
+                if not is_empty(level) and (not sku or level.sku == sku):
                     buckets[location, level.sku, level.lot] = None
     return list(buckets)
 

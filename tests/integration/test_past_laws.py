@@ -301,6 +301,26 @@ def test_an_explanation_counts_what_waited_for_its_time(scratch_of_all: Scratch)
     assert [effect.changes["on_hand"].difference for effect in found.effects] == ["1", "2"]
 
 
+def test_what_has_come_due_is_found_by_what_it_says_now(scratch_of_all: Scratch) -> None:
+    said = [
+        order("O1", "D1"),
+        order("O2", "D1", time=NOON + 3 * DAY),
+        moved("M1", "D1", "in", 2, time=NOON + 3 * DAY),
+    ]
+    opened = opened_on(scratch_of_all.new(), log(said))
+    view = VIEWS["stock_levels"]
+    shown = _told(opened, view)
+    found = {
+        name: _told(opened, view, (name, value)) for name, value in (("on_order", "20"), ("on_hand", "2"))
+    }
+    stale = _told(opened, view, ("on_order", "10"))
+    opened.close()
+
+    assert [(row["on_order"], row["on_hand"]) for row in shown] == [("20", "2")]
+    assert found == {"on_order": shown, "on_hand": shown}
+    assert stale == []
+
+
 #: What counts or keeps what was last said, whatever its time.
 LAST_SAID = {"dealer_orders", "ordering_dealers", "stock_waits"}
 

@@ -48,6 +48,12 @@ def goal(row: Dealer) -> tuple[Any, ...]:
     return row.target_value, row.target_actual, row.attainment
 
 
+def test_targets_that_are_parts_of_each_other_are_none(told: Book) -> None:
+    told.say(registered(), aimed("A", "1", MAY, JUNE, parent="B"), aimed("B", "2", MAY, JUNE, parent="A"))
+
+    assert goal(page(told)) == (None, None, None)
+
+
 def test_the_target_of_the_month_counts_and_not_the_quarter_it_lies_in(told: Book) -> None:
     told.say(
         registered(),

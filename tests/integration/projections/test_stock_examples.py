@@ -310,6 +310,17 @@ def test_what_is_ordered_far_ahead_is_on_order_once_its_time_has_come(worlds: Wo
     assert _on_order(worlds, "D8") == (16, None)
 
 
+def test_a_full_count_far_ahead_says_nothing_of_what_is_not_there_any_more(worlds: Worlds) -> None:
+    said = [
+        moved("H1", "E6", "in", 1, lot="A", id="H1"),
+        events.voided("H1", dealer=None, family="deliveries"),
+        counted("H2", "E6", NOON + timedelta(days=30), scope="full"),
+    ]
+    fold(worlds, *said)  # in one batch, where the row that was taken back is still in memory
+
+    assert [level for level in stored(worlds.engine, StockLevel) if level.location == "E6"] == []
+
+
 def test_an_order_far_ahead_that_is_withdrawn_leaves_nothing(worlds: Worlds) -> None:
     fold(worlds, order("F5", "D9", time=NOON + timedelta(days=30), id="F5"))
     found = levels(worlds, events.voided("F5", dealer="D9"))

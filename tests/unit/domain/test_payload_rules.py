@@ -77,6 +77,11 @@ def test_what_one_invoice_or_payment_adds_up_to_is_a_figure_too() -> None:
 
     assert refused(invoice) == (Reason("data.lines", reason),)
     assert refused(payment) == (Reason("data.allocations", reason),)
+    payment["data"]["allocations"][1] = {
+        "invoice": "I2",
+        "amount": "-500000000000",
+    }  # each invoice has its own
+    assert refused(payment) == (Reason("data.allocations", reason),)
     CATALOGUE.decode(msgspec.json.encode(changed("invoice.issued.v1", lines=taxed)))
     taxed[0]["tax"] = "500000000000"
     assert refused(changed("invoice.issued.v1", lines=taxed)) == (Reason("data.lines", reason),)

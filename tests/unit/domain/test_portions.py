@@ -8,7 +8,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.numbers import EXACT, LIMIT, ZERO, portion, product
+from domain.numbers import EXACT, LIMIT, ZERO, portion, priced, product
 
 D = Decimal
 figures = st.decimals(-LIMIT + 1, LIMIT - 1, places=6)
@@ -25,7 +25,8 @@ def test_a_portion_is_the_nearest_figure_and_half_way_the_even_one(
         found = portion(amount, part, whole)
 
     nearest = Fraction(round(true * 10**6), 10**6)  # Python rounds fractions half to even
-    assert found == (nearest if abs(nearest) < 10**16 else 0)
+    assert found == (nearest if abs(nearest) < 10**22 else 0)
+    assert priced(amount, part, whole) == (found if abs(found) < LIMIT or abs(found) <= abs(amount) else 0)
 
 
 @given(figures, quantities)
@@ -36,7 +37,7 @@ def test_a_whole_is_worth_its_amount_and_nothing_of_nothing(amount: Decimal, who
 
 @given(quantities, figures)
 def test_a_product_is_rounded_as_a_portion_is(quantity: Decimal, price: Decimal) -> None:
-    assert product(quantity, price) == portion(price, quantity, D(1))
+    assert product(quantity, price) == priced(price, quantity, D(1))
 
 
 def test_half_of_the_smallest_figure_is_rounded_to_even() -> None:
