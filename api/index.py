@@ -105,10 +105,9 @@ def _held(reader: Reader, wanted: Mapping[int, Identity]) -> dict[Identity, Held
         return {}
     # One parameter however many are asked for: a list of them costs SQLAlchemy more than the database.
     sql = Sql(reader.connection.dialect.name)
-    value = "value::text::bigint" if sql.postgresql else "value"
     found = reader.connection.exec_driver_sql(
         "SELECT source, id, sequence, family, dealer, body FROM events WHERE sequence IN "
-        f"(SELECT sequence FROM identities__{version} WHERE digest IN (SELECT {value} FROM {sql.each}))",
+        f"(SELECT sequence FROM identities__{version} WHERE digest IN ({sql.numbers}))",
         (msgspec.json.encode(list(wanted)).decode(),),
     )
     held = {

@@ -81,11 +81,9 @@ def _under(
     said = sorted(wanted)
     if not said:
         return []
-    sql = Sql(connection.dialect.name)
-    value = "value::text::bigint" if sql.postgresql else "value"
+    among = Sql(connection.dialect.name).numbers
     return connection.exec_driver_sql(
-        f"SELECT {quoted([number, *fields])} FROM {table} "
-        f"WHERE {number} IN (SELECT {value} FROM {sql.each}) {more}",
+        f"SELECT {quoted([number, *fields])} FROM {table} WHERE {number} IN ({among}) {more}",
         (msgspec.json.encode(said).decode(),),
     ).fetchall()
 

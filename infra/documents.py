@@ -427,10 +427,9 @@ class Documents:
             return
         nobody = Identity(0)
         known.update(dict.fromkeys(missing, nobody))
-        values = "value::text::bigint" if self._database.sql.postgresql else "value"
         for where, sequence, voids in self._database.rows(
             f"SELECT digest, sequence, voids FROM {self._identities} "
-            f"WHERE digest IN (SELECT {values} FROM {self._database.sql.each})",
+            f"WHERE digest IN ({self._database.sql.numbers})",
             (_text(list(missing)),),
         ):
             known[where] = Identity(sequence, tuple(msgspec.json.decode(voids)) if voids else ())
@@ -444,12 +443,11 @@ class Documents:
         missing = {where for where in wanted if where and where not in self._held}
         if not missing:
             return
-        values = "value::text::bigint" if self._database.sql.postgresql else "value"
         found = {
             where: msgspec.json.decode(statements, type=list[tuple[int, ...]])
             for where, statements in self._database.rows(
                 f"SELECT digest, statements FROM {self._documents} "
-                f"WHERE digest IN (SELECT {values} FROM {self._database.sql.each})",
+                f"WHERE digest IN ({self._database.sql.numbers})",
                 (_text(list(missing)),),
             )
         }
@@ -468,8 +466,7 @@ class Documents:
     def _load_events(self, sequences: set[int]) -> dict[int, Recorded[Payload]]:
         found = {n: self._recent[n] for n in sequences if n in self._recent}
         if missing := sequences - found.keys():
-            values = "value::text::bigint" if self._database.sql.postgresql else "value"
-            where = f"sequence IN (SELECT {values} FROM {self._database.sql.each})"
+            where = f"sequence IN ({self._database.sql.numbers})"
             found.update((event.sequence, event) for event in self._stored(where, (_text(sorted(missing)),)))
         return found
 

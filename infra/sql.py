@@ -43,6 +43,11 @@ class Sql:
         """The rows of one JSON array parameter, as `value`."""
         return "json_array_elements(CAST(%s AS json))" if self.postgresql else "json_each(?)"
 
+    @property
+    def numbers(self) -> str:
+        """A query of the whole numbers of one JSON array parameter."""
+        return f"SELECT {'value::text::bigint' if self.postgresql else 'value'} FROM {self.each}"
+
     def load(self, table: str, codec: Codec) -> str:
         names = quoted(c.name for c in codec.columns)
         key = quoted(codec.table.key)

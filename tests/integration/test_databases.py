@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,6 @@ import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from litestar import Litestar
-from litestar.testing import TestClient
 
 from api.views import views_of
 from cli.simulation import events
@@ -20,50 +17,38 @@ from infra.arrays import arrays, unnested
 from infra.database import Database, DatabaseError
 from infra.definitions import physical
 from infra.documents import ROWS
-from infra.engine import Engine
 from infra.lock import BusyError, ProjectorLock
 from infra.positions import INDEX
 from projections.registry import PROJECTIONS
+from tests.lab.both import Engines, Sides, answers, folded_on_both, questions, sites_over
 from tests.lab.databases import Files, PostgreSQL, Where
 from tests.lab.events import order
-from tests.lab.folding import database_on, engine_on, messages, shut, tables
+from tests.lab.folding import database_on, messages, tables
 from tests.lab.qudao import eventually, up
-from tests.lab.questions import answers, questions
 from tests.lab.site import site
 
 pytestmark = pytest.mark.integration
 
 LAW = settings(max_examples=100, derandomize=True, database=None, deadline=None)
 SIZE = 1_000
-BATCH = 500
 VIEWS = views_of(PROJECTIONS, {INDEX: ROWS})
 
-Sides = tuple[TestClient[Litestar], TestClient[Litestar]]
-
 
 @pytest.fixture(scope="module")
-def engines(files: Files, server: PostgreSQL) -> Iterator[tuple[Engine, Engine]]:
+def engines(files: Files, server: PostgreSQL) -> Iterator[Engines]:
     """One simulated year folded on both."""
     log = messages([(event.subject, event.body) for event in events(7, events=SIZE)])
-    both = engine_on(files.new()), engine_on(server.new())
-    for engine in both:
-        for first in range(0, len(log), BATCH):
-            engine.apply(log[first : first + BATCH])
-        engine.sync()
-    yield both
-    for engine in both:
-        shut(engine)
+    with folded_on_both(files, server, log) as both:
+        yield both
 
 
 @pytest.fixture(scope="module")
-def sides(engines: tuple[Engine, Engine]) -> Iterator[Sides]:
-    """The API over each."""
-    with ExitStack() as open:
-        one, other = [open.enter_context(site(engine.database.url)) for engine in engines]
-        yield one, other
+def sides(engines: Engines) -> Iterator[Sides]:
+    with sites_over(engines) as both:
+        yield both
 
 
-def test_the_same_events_make_the_same_rows(engines: tuple[Engine, Engine]) -> None:
+def test_the_same_events_make_the_same_rows(engines: Engines) -> None:
     one, other = [tables(engine) for engine in engines]
 
     assert one == other
@@ -95,7 +80,7 @@ def test_rows_reach_postgresql_as_they_are(server: PostgreSQL, rows: list[tuple[
 
 
 def test_texts_are_in_the_order_of_their_bytes_whatever_the_language_of_the_server(
-    engines: tuple[Engine, Engine],
+    engines: Engines,
 ) -> None:
     _, engine = engines
 
@@ -109,7 +94,7 @@ def test_texts_are_in_the_order_of_their_bytes_whatever_the_language_of_the_serv
     assert found == [("text", "C")]
 
 
-def test_the_newest_of_a_view_are_found_by_an_index(engines: tuple[Engine, Engine]) -> None:
+def test_the_newest_of_a_view_are_found_by_an_index(engines: Engines) -> None:
     _, engine = engines
     newest = 'SELECT "order" FROM orders ORDER BY placed DESC NULLS LAST, dealer, "order" LIMIT 10'
 
@@ -151,9 +136,7 @@ def test_a_database_that_may_not_be_written_says_so_and_not_its_password(server:
     assert "secret" not in str(raised.value)
 
 
-def test_a_clerk_who_may_only_read_serves_the_answers(
-    engines: tuple[Engine, Engine], server: PostgreSQL
-) -> None:
+def test_a_clerk_who_may_only_read_serves_the_answers(engines: Engines, server: PostgreSQL) -> None:
     where = engines[1].database.url
     with psycopg.connect(where.replace("+psycopg", "")) as connection:
         connection.execute("CREATE ROLE clerk LOGIN")

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from litestar import Litestar
-from litestar.testing import TestClient
 
 from api.moment import Moment
 from api.views import views_of
 from domain.catalogue import TYPES
 from domain.numbers import text
 from infra.documents import ROWS
-from infra.engine import Engine
 from infra.positions import INDEX
 from infra.wide import whole
 from projections.dealer_pages import LocationStock
 from projections.registry import PROJECTIONS
+from tests.lab.both import Engines, Sides, answers, folded_on_both, questions, sites_over
 from tests.lab.databases import Databases, Files, PostgreSQL
 from tests.lab.events import body, log, moved
-from tests.lab.folding import engine_on, shut, tables
-from tests.lab.questions import answers, questions
+from tests.lab.folding import tables
 from tests.lab.site import fold, site
 
 pytestmark = pytest.mark.integration
@@ -51,8 +47,6 @@ FIGURES = {
 }
 AT = "2026-04-01T00:00:00Z"
 VIEWS = views_of(PROJECTIONS, {INDEX: ROWS})
-
-Sides = tuple[TestClient[Litestar], TestClient[Litestar]]
 
 
 def story() -> Iterator[bytes]:
@@ -82,26 +76,18 @@ def _enlarged(said: Any, name: str = "") -> Any:
 
 
 @pytest.fixture(scope="module")
-def engines(files: Files, server: PostgreSQL) -> Iterator[tuple[Engine, Engine]]:
-    both = engine_on(files.new()), engine_on(server.new())
-    messages = log(story())
-    for engine in both:
-        for some in [messages[first : first + 200] for first in range(0, len(messages), 200)]:
-            engine.apply(some)
-        engine.sync()
-    yield both
-    for engine in both:
-        shut(engine)
+def engines(files: Files, server: PostgreSQL) -> Iterator[Engines]:
+    with folded_on_both(files, server, log(story())) as both:
+        yield both
 
 
 @pytest.fixture(scope="module")
-def sides(engines: tuple[Engine, Engine]) -> Iterator[Sides]:
-    with ExitStack() as open:
-        one, other = [open.enter_context(site(engine.database.url)) for engine in engines]
-        yield one, other
+def sides(engines: Engines) -> Iterator[Sides]:
+    with sites_over(engines) as both:
+        yield both
 
 
-def test_no_projection_stops_and_both_databases_hold_the_same(engines: tuple[Engine, Engine]) -> None:
+def test_no_projection_stops_and_both_databases_hold_the_same(engines: Engines) -> None:
     one, other = [tables(engine) for engine in engines]
     wide = {
         name
@@ -159,7 +145,7 @@ def test_pages_and_histories_are_shown(sides: Sides, accept: str) -> None:
             assert answer.status_code == 200, answer.text
 
 
-def test_a_place_is_told_whether_it_has_more_or_less_than_nothing(engines: tuple[Engine, Engine]) -> None:
+def test_a_place_is_told_whether_it_has_more_or_less_than_nothing(engines: Engines) -> None:
     for engine in engines:
         with engine.database.engine.connect() as connection:
             places = Moment(connection, ()).select(LocationStock, location=["EMPTY", "FULL"])
